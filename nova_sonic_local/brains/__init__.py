@@ -1,0 +1,1 @@
+"""What the emulated model thinks: `echo`, `script` and `demo` behind one interface."""

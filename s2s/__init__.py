@@ -1,0 +1,1 @@
+"""Nova Sonic as a protocol: what may be said to the model, and in which order."""

@@ -1,0 +1,1 @@
+"""The conversation: knows no AWS, no socket and no database."""

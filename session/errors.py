@@ -1,0 +1,150 @@
+"""What a client can be told. Every error has a stable code; docs/reference/errors.md is generated from this tree.
+
+SessionError
+├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, NotAllowed
+├── AdmissionError       not now: ServerBusy, ServerLeaving
+├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
+└── InternalError        our own bug
+"""
+
+from typing import ClassVar
+
+from session.events import SessionFailed
+
+
+class SessionError(Exception):
+    """Base of everything that a client is told.
+
+    Args:
+        message: what the client should know; replaces the class's own message.
+    """
+
+    code: ClassVar[str] = "internal"
+    close_code: ClassVar[int] = 1011
+    """WebSocket close code when the error ends the connection."""
+    status: ClassVar[int] = 500
+    """HTTP status when the error answers a request."""
+    retryable: ClassVar[bool] = False
+    message: ClassVar[str] = "Something went wrong on our side."
+
+    def __init__(self, message: str = "") -> None:
+        self.text = message or self.message
+        super().__init__(self.text)
+
+    def event(self, ref: str = "") -> SessionFailed:
+        """Return the event that tells the client."""
+        return SessionFailed(self.code, self.text, self.retryable, ref)
+
+
+class InternalError(SessionError):
+    """Our own bug; the log has the details under the reference."""
+
+
+class ClientError(SessionError):
+    """The client can mend it; the session goes on unless it happens too often."""
+
+    code, close_code, status = "bad_request", 1008, 400
+    message = "The message cannot be used."
+
+
+class BadFrame(ClientError):
+    """Not JSON, not UTF-8, nested too deeply, or not of the dialect."""
+
+    code, message = "bad_frame", "The frame cannot be read."
+
+
+class UnknownEvent(ClientError):
+    """A well-formed message of a kind that does not exist, or that a client may not send."""
+
+    code, message = "unknown_event", "This event does not exist, or is not a client's to send."
+
+
+class WrongOrder(ClientError):
+    """A message that makes no sense now, for instance audio before the session is started."""
+
+    code, message = "wrong_order", "This event is not expected now."
+
+
+class InvalidAudio(ClientError):
+    """Audio that is not base64, not whole 16-bit samples, or too much at once."""
+
+    code, message = "invalid_audio", "Audio must be whole 16-bit little-endian samples."
+
+
+class TooLarge(ClientError):
+    """A text or frame over its limit."""
+
+    code, close_code, status, message = "too_large", 1009, 413, "The message is too large."
+
+
+class TooMany(ClientError):
+    """More messages, or more audio, than the server takes from one client."""
+
+    code, close_code, status, message = "rate_limited", 4429, 429, "Too many messages; slow down."
+    retryable = True
+
+
+class NotAllowed(ClientError):
+    """A choice that the assistant does not offer, for instance an unknown assistant or voice."""
+
+    code, message = "not_allowed", "The assistant does not offer this."
+
+
+class AdmissionError(SessionError):
+    """The server cannot take the session now."""
+
+    code, close_code, status, retryable = "server_busy", 1013, 503, True
+
+
+class ServerBusy(AdmissionError):
+    """All places are taken."""
+
+    message = "All lines are busy. Please try again in a moment."
+
+
+class ServerLeaving(AdmissionError):
+    """The server is shutting down."""
+
+    code, close_code, message = "server_leaving", 1012, "The server is restarting. Please connect again."
+
+
+class ModelFailure(SessionError):
+    """The model's stream."""
+
+    code, close_code, status, retryable = "model_lost", 1011, 502, True
+    message = "The connection to the assistant was lost. Please start again."
+
+
+class ModelLost(ModelFailure):
+    """The stream died in the middle of the conversation."""
+
+
+class ModelRefused(ModelFailure):
+    """The service refuses the stream: credentials, region, model id, or request."""
+
+    code, retryable, message = "model_refused", False, "The assistant is not available: the model service refused the request."
+
+
+class ModelBusy(ModelFailure):
+    """The service throttles."""
+
+    code, close_code, status, message = "model_busy", 1013, 503, "The assistant is busy. Please try again in a moment."
+
+
+class ModelUnreachable(ModelFailure):
+    """The service cannot be reached, or does not answer in time."""
+
+    code, status, message = "model_unreachable", 504, "The assistant cannot be reached. Please try again in a moment."
+
+
+class ModelTimeLimit(ModelFailure):
+    """The service ended the stream at its time limit (8 minutes, or idle)."""
+
+    code, close_code, message = "model_time_limit", 1000, "The conversation reached its time limit. Please start a new one."
+
+
+class ContentBlocked(ModelFailure):
+    """The service's content filter ended the stream."""
+
+    code, close_code, status, retryable = "content_blocked", 1008, 422, False
+    message = "The assistant cannot talk about this."

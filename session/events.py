@@ -1,0 +1,254 @@
+"""Commands that a client can give, and the events that everyone else receives: the vocabulary of the whole program.
+
+Dialects translate frames into commands and events into frames; observers listen to events. Audio is LPCM, signed 16-bit little-endian,
+mono. A turn is numbered from 1 within its session, user and assistant turns in one sequence; 0 means "no turn yet".
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from s2s.events import Endpointing, InferenceConfiguration, OutputEvent, Role, Stage
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryTurn:
+    """One turn of an earlier conversation that the model is told before it listens."""
+
+    role: Role
+    """USER or ASSISTANT."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a session. A field left at None is the assistant's choice; one that the assistant does not let clients set is ignored."""
+
+    assistant: str | None = None
+    language: str | None = None
+    voice_id: str | None = None
+    prompt: str | None = None
+    inference: InferenceConfiguration | None = None
+    endpointing: Endpointing | None = None
+    input_hertz: int = 16_000
+    output_hertz: int = 24_000
+    history: tuple[HistoryTurn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendAudio:
+    """The user's microphone: an even number of bytes at the session's input rate."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """The user types instead of speaking; interrupts the assistant if it is speaking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The user wants the assistant to be quiet, without saying anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPlayback:
+    """The client tells how much of an assistant turn was really heard."""
+
+    turn: int
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAudio:
+    """The client closes its microphone for good; the session may go on by text."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The client ends the session."""
+
+
+type Command = Start | SendAudio | SendText | Interrupt | ReportPlayback | StopAudio | End
+
+
+# Session events
+
+
+class EndReason(StrEnum):
+    """Why a session ended."""
+
+    CLIENT = "client"
+    """The client said so, or closed its connection."""
+    SERVER_LEAVING = "server_leaving"
+    """The server was told to stop."""
+    FAILED = "failed"
+    """A SessionFailed event came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The model's stream is open and the session listens."""
+
+    session_id: str
+    assistant: str
+    language: str
+    voice_id: str
+    model_id: str
+    input_hertz: int
+    output_hertz: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeechStarted:
+    """The model hears the user."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeechEnded:
+    """The model takes the user's turn as finished."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptUpdated:
+    """Text of a turn: SPECULATIVE is replaced by the FINAL of the same turn."""
+
+    turn: int
+    role: Role
+    stage: Stage
+    text: str
+    """The text of this block; a turn may have several blocks of one stage, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The assistant begins to speak."""
+
+    turn: int
+    output_hertz: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of the assistant's speech, delivered at the pace of playback."""
+
+    turn: int
+    pcm: bytes
+    content_id: str = ""
+    """The model's block that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """No more speech comes in this turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The user spoke over the assistant: clients throw away what they have not played of this turn."""
+
+    turn: int
+    heard_ms: int
+    """How much of the turn was heard: as reported by the client, else by the pacing clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool runs."""
+
+    turn: int
+    tool_use_id: str
+    name: str
+    arguments: str
+    """JSON text as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool ended, and its result was given to the model."""
+
+    turn: int
+    tool_use_id: str
+    name: str
+    result: str
+    """JSON text of an object."""
+    error_code: str | None
+    """None when the tool did what it was asked."""
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """Tokens used since the session began."""
+
+    input_speech: int
+    input_text: int
+    output_speech: int
+    output_text: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """A model event as it came, for dialects that speak Nova's own events; never AudioOutput, which comes as SpeechChunk."""
+
+    event: OutputEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """The result as it was given to the model, for dialects that mirror the tool events."""
+
+    tool_use_id: str
+    content_name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    """Something went wrong; `session/errors.py` has the catalogue."""
+
+    code: str
+    message: str
+    """For the client: says what to do, carries no internals."""
+    retryable: bool
+    ref: str = ""
+    """Joins the message to the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The last event of a session."""
+
+    reason: EndReason
+    close_code: int = 1000
+    statistics: dict[str, int | float] = field(default_factory=dict)
+    """The counters of the canonical log line."""
+
+
+type SessionEvent = (
+    SessionStarted
+    | UserSpeechStarted
+    | UserSpeechEnded
+    | TranscriptUpdated
+    | SpeechStarted
+    | SpeechChunk
+    | SpeechEnded
+    | Interrupted
+    | ToolStarted
+    | ToolFinished
+    | ToolAnswered
+    | UsageReported
+    | ModelOutput
+    | SessionFailed
+    | SessionEnded
+)
