@@ -1,0 +1,271 @@
+"""Settings of the server, read once from the environment.
+
+Each field carries its variable, meaning, unit and default as metadata, from which docs/reference/settings.md is generated. Wrong values are
+collected, so that one start tells all of them. An empty variable counts as unset: Compose passes those for what its user left out.
+"""
+
+# ruff: noqa: RUF009 - the calls in the dataclass make fields, one each
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+ROOT = Path(__file__).resolve().parent
+ASSISTANTS = ROOT / "assistants"
+LOCAL_FOLDER = ROOT / ".local"
+
+_MAX_PORT = 65_535
+_TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB developer guide, "Naming rules"
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
+_ASSISTANT = re.compile(r"[a-z0-9_-]{1,64}")
+_MIN_SALT = 16
+_SHOWN_CHARACTERS = 60
+
+
+class StorageKind(StrEnum):
+    """Where records live."""
+
+    SQLITE = "sqlite"
+    DYNAMODB = "dynamodb"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"
+    """Console on a terminal, JSON otherwise."""
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least level that is written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used.
+
+    Args:
+        problems: one line each, beginning with the variable's name.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _matching(pattern: re.Pattern[str], kind: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"is not {kind}")
+        return value
+
+    return parse
+
+
+def _number(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and lowest <= int(value[:9]) <= highest):
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
+        return int(value)
+
+    return parse
+
+
+_port = _number(0, _MAX_PORT)
+
+
+def _ports(value: str) -> tuple[int, ...]:
+    return (_port(value),)
+
+
+def _choice[E: StrEnum](kind: type[E], fold: Callable[[str], str] = str.lower) -> Callable[[str], E]:
+    def parse(value: str) -> E:
+        try:
+            return kind(fold(value))
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(kind)}") from None
+
+    return parse
+
+
+def _endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be an address like https://host:port")
+    return value.rstrip("/")
+
+
+def _existing_file(value: str) -> Path:
+    path = Path(value)
+    if not path.is_file():
+        raise ValueError("is not a file that can be read")
+    return path
+
+
+def _path(value: str) -> Path:
+    return Path(value)
+
+
+def _time_zone(value: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(value)
+    except (OSError, ValueError, KeyError):  # what the database raises for folders, forbidden paths and unknown names
+        raise ValueError("is not a time zone of the IANA database") from None
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query):
+            raise ValueError("must be origins like https://host, separated by commas, or *")
+    return origins
+
+
+def _salt(value: str) -> str:
+    if len(value) < _MIN_SALT:
+        raise ValueError(f"must have at least {_MIN_SALT} characters")
+    return value
+
+
+def _assistant(value: str) -> str:
+    if not _ASSISTANT.fullmatch(value) or not (ASSISTANTS / f"{value}.toml").is_file():
+        raise ValueError("has no file in assistants/")
+    return value
+
+
+def _setting[T](
+    env: str, doc: str, parse: Callable[[str], T], default: T, *, shown: str | None = None, unit: str = "", secret: bool = False
+) -> T:
+    """Return a dataclass field; typed as its value, which is what type checkers know of `dataclasses.field`."""
+    text = str(default) if shown is None else shown
+    metadata = {"env": env, "doc": doc, "unit": unit, "default": text, "parse": parse, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator can choose."""
+
+    local: bool = False
+    """Run without AWS: the flag --local, no variable."""
+    host: str = _setting("HOST", "Address that both ports listen on; 0.0.0.0 in a container.", _text, "localhost")
+    ws_port: int = _setting("WS_PORT", "Port of the WebSocket and of the page; 0 takes a free one.", _port, 8081)
+    health_ports: tuple[int, ...] = _setting(
+        "HEALTH_PORT",
+        "Port of /health and /ready; may be WS_PORT. Unless it was asked for, 80 gives way to 8080 where it cannot be bound.",
+        _ports,
+        (80, 8080),
+        shown="80",
+    )
+    region: str = _setting(
+        "AWS_DEFAULT_REGION",
+        "AWS region of the model and of the tables; AWS_REGION wins over it.",
+        _matching(_REGION, "an AWS region like us-east-1"),
+        "us-east-1",
+    )
+    model_id: str = _setting("MODEL_ID", "Bedrock model id.", _matching(_MODEL_ID, "a Bedrock model id"), "amazon.nova-2-sonic-v1:0")
+    model_endpoint: str | None = _setting(
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", _endpoint, None, shown=""
+    )
+    model_ca_file: Path | None = _setting(
+        "BEDROCK_CA_FILE", "PEM file with the authority that signed the model endpoint's certificate.", _existing_file, None, shown=""
+    )
+    orders_table: str = _setting("ORDERS_TABLE", "Table of the orders.", _matching(_TABLE_NAME, "a table name"), "nova-sonic-orders")
+    appointments_table: str = _setting(
+        "APPOINTMENTS_TABLE", "Table of the appointments.", _matching(_TABLE_NAME, "a table name"), "nova-sonic-appointments"
+    )
+    storage: StorageKind = _setting(
+        "STORAGE",
+        "Where the records are: dynamodb, or sqlite in a file of its own; with --local it is sqlite.",
+        _choice(StorageKind),
+        StorageKind.DYNAMODB,
+    )
+    sqlite_path: Path = _setting("SQLITE_PATH", "Database file of STORAGE=sqlite.", _path, Path(".local/nova-sonic.sqlite3"))
+    dynamodb_endpoint: str | None = _setting(
+        "AWS_ENDPOINT_URL_DYNAMODB", "Endpoint of DynamoDB instead of the region's own.", _endpoint, None, shown=""
+    )
+    dni_salt: str | None = _setting(
+        "DNI_SALT",
+        "Secret that the hashes of identity numbers on orders are made with. Without it a DNI is never accepted as proof, a name is.",
+        _salt,
+        None,
+        shown="",
+        secret=True,
+    )
+    clinic_time_zone: ZoneInfo = _setting(
+        "CLINIC_TIME_ZONE",
+        "Time zone that appointments are spoken of in.",
+        _time_zone,
+        ZoneInfo("America/Argentina/Buenos_Aires"),
+    )
+    assistant: str = _setting("ASSISTANT", "Assistant that answers when a client names none: a file in assistants/.", _assistant, "carlos")
+    allowed_origins: tuple[str, ...] = _setting(
+        "ALLOWED_ORIGINS",
+        "Origins of pages that may connect, separated by commas; * allows every page. Empty allows the server's own page and localhost.",
+        _origins,
+        (),
+        shown="",
+    )
+    max_sessions: int = _setting("MAX_SESSIONS", "Conversations at once; one more is told that all lines are busy.", _number(1, 10_000), 20)
+    log_level: LogLevel = _setting("LOGLEVEL", "Least level of log lines.", _choice(LogLevel, str.upper), LogLevel.INFO)
+    log_format: LogFormat = _setting(
+        "LOG_FORMAT", "console, json, or auto: console on a terminal and json otherwise.", _choice(LogFormat), LogFormat.AUTO
+    )
+    drain_seconds: int = _setting(
+        "DRAIN_SECONDS",
+        "How long conversations may finish their turn after SIGTERM; keep it 10 s under the container's stop time-out.",
+        _number(0, 3600),
+        20,
+        unit="seconds",
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], *, local: bool = False) -> "Settings":
+        """Read the settings.
+
+        Args:
+            env: variables by name, as `os.environ`.
+            local: run without AWS; the storage is then SQLite unless STORAGE says otherwise.
+
+        Raises:
+            SettingsError: names every variable that is wrong.
+        """
+        values: dict[str, Any] = {"local": local, **({"storage": StorageKind.SQLITE} if local else {})}
+        problems: list[str] = []
+        for setting in fields(cls):
+            if not (name := setting.metadata.get("env")):
+                continue
+            name = _winner(name, env)
+            if text := env.get(name, "").strip():
+                try:
+                    values[setting.name] = setting.metadata["parse"](text)
+                except ValueError as error:
+                    problems.append(_problem(name, text, str(error), secret=setting.metadata["secret"]))
+        if problems:
+            raise SettingsError(tuple(problems))
+        return cls(**values)
+
+
+def _winner(name: str, env: Mapping[str, str]) -> str:
+    # The SDKs of AWS differ in which of the two they read (SDK reference guide, "AWS Region"); the newer name wins there as well.
+    return "AWS_REGION" if name == "AWS_DEFAULT_REGION" and env.get("AWS_REGION", "").strip() else name
+
+
+def _problem(name: str, text: str, reason: str, *, secret: bool) -> str:
+    return f"{name} {reason}" if secret else f"{name}={text[:_SHOWN_CHARACTERS]} {reason}"
