@@ -1,7 +1,7 @@
 """What a client can be told. Every error has a stable code; docs/reference/errors.md is generated from this tree.
 
 SessionError
-├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, NotAllowed
+├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooMany, TooSlow, NotAllowed
 ├── AdmissionError       not now: ServerBusy, ServerLeaving
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
@@ -84,6 +84,13 @@ class TooMany(ClientError):
     retryable = True
 
 
+class TooSlow(ClientError):
+    """The client does not read what it is sent."""
+
+    code, close_code, status, message = "client_stalled", 1013, 408, "The connection is too slow for the conversation."
+    retryable = True
+
+
 class NotAllowed(ClientError):
     """A choice that the assistant does not offer, for instance an unknown assistant or voice."""
 
@@ -148,3 +155,22 @@ class ContentBlocked(ModelFailure):
 
     code, close_code, status, retryable = "content_blocked", 1008, 422, False
     message = "The assistant cannot talk about this."
+
+
+_BY_MODEL_CODE: dict[str, type[ModelFailure]] = {
+    "model_throttled": ModelBusy,
+    "model_unreachable": ModelUnreachable,
+    "model_timeout_opening": ModelUnreachable,
+    "model_access_denied": ModelRefused,
+    "model_unknown_id": ModelRefused,
+    "model_credentials": ModelRefused,
+    "model_validation": ModelRefused,
+    "model_time_limit": ModelTimeLimit,
+    "model_idle_limit": ModelTimeLimit,
+    "model_content_blocked": ContentBlocked,
+}
+
+
+def model_failure(code: str) -> ModelFailure:
+    """Return what the client is told of a ModelError with this code."""
+    return _BY_MODEL_CODE.get(code, ModelLost)()

@@ -1,0 +1,130 @@
+"""What the session machine is told, and what it asks its runner to do.
+
+Inputs are what happened (besides the client's commands), effects are what shall happen. A stream's inputs carry its generation: a session
+may have several streams one after the other, and nothing that an old one still says may touch the new one.
+"""
+
+from dataclasses import dataclass
+
+from s2s.errors import Remedy
+from s2s.events import InputEvent, OutputEvent, ToolUse
+from session.events import Command, SessionEvent
+
+# Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The runner is ready: open the model's stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The service accepted the stream."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvent:
+    """The model sent an event."""
+
+    generation: int
+    event: OutputEvent
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The stream ended in order, as our sessionEnd asked."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """The stream was refused or died."""
+
+    generation: int
+    code: str
+    """Slug of the ModelError."""
+    remedy: Remedy
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """A tool call ended, well or not."""
+
+    tool_use_id: str
+    content: str
+    error_code: str | None
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The server is leaving: end when nobody speaks, at the latest after this time."""
+
+    within_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Our own bug: end the session and say so."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that `next_deadline` asked for has come."""
+
+
+type Input = Command | Begin | StreamOpened | ModelEvent | StreamEnded | StreamFailed | ToolDone | Drain | Broken | Tick
+
+# Effects
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Open a stream and send these events first."""
+
+    generation: int
+    opening: tuple[InputEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send these events as one group."""
+
+    events: tuple[InputEvent, ...]
+    audio_ms: float = 0.0
+    """How much of the user's audio the group carries; such a group may be dropped when the model stops reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTool:
+    """Run a tool and come back with ToolDone."""
+
+    use: ToolUse
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Give the event to the observers and into the playback queue."""
+
+    event: SessionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Throw away the speech of this turn, and of older ones, that was not delivered yet."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The session is over: close the stream in order, stop the tools, end the downlink."""
+
+
+type Effect = OpenStream | Send | StartTool | Emit | Flush | Finish

@@ -1,0 +1,358 @@
+"""The session machine: what may happen in a conversation, without socket, clock or database.
+
+`handle(input, now)` answers with effects, `next_deadline()` with the next moment at which it wants a Tick. It joins two smaller machines:
+the TurnTracker (who speaks) and the life cycle below. The model's stream is numbered by generation; what an old one says is ignored.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from s2s.events import AudioOutput, OutputEvent, TextOutput, ToolSpec, ToolUse, UsageEvent
+from session.assistant import SessionPlan
+from session.effects import (
+    Begin,
+    Broken,
+    Drain,
+    Effect,
+    Emit,
+    Finish,
+    Flush,
+    Input,
+    ModelEvent,
+    OpenStream,
+    Send,
+    StartTool,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
+    Tick,
+    ToolDone,
+)
+from session.errors import InternalError, InvalidAudio, NotAllowed, SessionError, TooLarge, TooSlow, WrongOrder, model_failure
+from session.events import (
+    Command,
+    End,
+    EndReason,
+    Interrupt,
+    ModelOutput,
+    ReportPlayback,
+    SendAudio,
+    SendText,
+    SessionEnded,
+    SessionStarted,
+    Start,
+    StopAudio,
+    ToolAnswered,
+    ToolFinished,
+    UsageReported,
+)
+from session.opening import Wording
+from session.queues import PlaybackQueue
+from session.turns import Speaker, TurnTracker
+
+SILENCE_AFTER_SECONDS = 0.5
+"""A client that sends no audio for this long is taken as silent, and silence is sent for it: the model needs it to end a turn and to keep
+the stream. Half a second is more than busy browsers hold a microphone's frames back (267 ms at most, measured on a loaded machine)."""
+SILENCE_EVERY_SECONDS = 0.1
+"""Length and distance of the further pieces of silence."""
+DRAIN_CHECK_SECONDS = 0.1
+"""How often a session that is to end looks whether everything has been heard."""
+TEXT_LIMIT_BYTES = 4_000
+"""Longest typed turn, in UTF-8."""
+AUDIO_LIMIT_MS = 2_000.0
+"""Longest single piece of audio."""
+TOOLS_LIMIT = 16
+"""Tool calls that may be open at once: far more than the model starts on its own."""
+
+
+class State(StrEnum):
+    """Life cycle of a session."""
+
+    CONNECTING = "connecting"
+    ACTIVE = "active"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class Step(StrEnum):
+    """What moves a session along."""
+
+    OPENED = "opened"
+    DRAIN = "drain"
+    OVER = "over"
+
+
+LIFE_CYCLE: Mapping[tuple[State, Step], State] = {
+    (State.CONNECTING, Step.OPENED): State.ACTIVE,
+    (State.CONNECTING, Step.DRAIN): State.DRAINING,
+    (State.CONNECTING, Step.OVER): State.CLOSED,
+    (State.ACTIVE, Step.DRAIN): State.DRAINING,
+    (State.ACTIVE, Step.OVER): State.CLOSED,
+    (State.DRAINING, Step.OVER): State.CLOSED,
+}
+"""Every pair that moves; any other pair leaves the state as it is."""
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters of one session, written into its last event."""
+
+    audio_in_ms: float = 0.0
+    audio_out_ms: float = 0.0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    duplicate_tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class SessionMachine:
+    """One conversation.
+
+    Args:
+        session_id: names the session everywhere.
+        plan: what the session is opened with.
+        model_id: the Bedrock model id, for the client's information.
+        tools: specs of the plan's tools.
+        playback: the listener's queue, shared with the runner that empties it.
+        new_name: makes names for prompts and contents.
+    """
+
+    def __init__(
+        self,
+        *,
+        session_id: str,
+        plan: SessionPlan,
+        model_id: str,
+        tools: Sequence[ToolSpec],
+        playback: PlaybackQueue,
+        new_name: Callable[[], str],
+    ) -> None:
+        self.state = State.CONNECTING
+        self.statistics = Statistics()
+        self.turns = TurnTracker(playback, plan.output_hertz, plan.hidden_markers)
+        self._session_id = session_id
+        self._plan = plan
+        self._model_id = model_id
+        self._tools = tools
+        self._playback = playback
+        self._new_name = new_name
+        self._generation = 0
+        self._wording = Wording(plan, tools, new_name)
+        self._pending_tools: dict[str, tuple[ToolUse, int]] = {}
+        self._answered_tools: set[str] = set()
+        self._covered_until = 0.0
+        self._patience = SILENCE_AFTER_SECONDS
+        self._drain_by: float | None = None
+        self._drain_check_at = 0.0
+
+    def next_deadline(self) -> float | None:
+        """Return the monotonic second at which a Tick is wanted, or None."""
+        if self.state is State.CLOSED:
+            return None
+        wanted: list[float] = []
+        if self.state is not State.CONNECTING:
+            wanted.append(self._covered_until + self._patience)
+        if self._drain_by is not None:
+            wanted.append(min(self._drain_by, self._drain_check_at))
+        return min(wanted, default=None)
+
+    def handle(self, given: Input, now: float) -> list[Effect]:
+        """Take an input and return what shall be done, in this order.
+
+        Raises:
+            SessionError: a command cannot be carried out; the session goes on.
+        """
+        if self.state is State.CLOSED:
+            return []
+        match given:
+            case Begin():
+                return self._open_stream()
+            case StreamOpened(generation):
+                return self._opened(now) if generation == self._generation else []
+            case ModelEvent(generation, event):
+                return self._model_said(event, now) if generation == self._generation else []
+            case StreamEnded(generation):
+                return self._finish(EndReason.CLIENT) if generation == self._generation else []
+            case StreamFailed(generation, code, _):
+                return self._failed(model_failure(code)) if generation == self._generation else []
+            case ToolDone():
+                return self._tool_done(given, now)
+            case Drain(within_seconds):
+                return self._drain(now + within_seconds, now)
+            case Broken(ref):
+                return self._failed(InternalError(), ref)
+            case Tick():
+                return self._tick(now)
+            case _:
+                return self._command(given, now)
+
+    def _move(self, step: Step) -> None:
+        self.state = LIFE_CYCLE.get((self.state, step), self.state)
+
+    def _open_stream(self) -> list[Effect]:
+        self._generation += 1
+        self._wording = Wording(self._plan, self._tools, self._new_name)
+        return [OpenStream(self._generation, self._wording.opening(self._plan.history))]
+
+    def _opened(self, now: float) -> list[Effect]:
+        self._move(Step.OPENED)
+        self._covered_until = now
+        plan = self._plan
+        return [
+            Emit(
+                SessionStarted(
+                    self._session_id,
+                    plan.assistant,
+                    plan.language,
+                    plan.voice_id,
+                    self._model_id,
+                    plan.input_hertz,
+                    plan.output_hertz,
+                )
+            )
+        ]
+
+    def _command(self, command: Command, now: float) -> list[Effect]:
+        match command:
+            case SendAudio(pcm):
+                return self._audio(pcm, now)
+            case SendText(text):
+                return self._typed(text, now)
+            case Interrupt():
+                return self.turns.interrupt(now)
+            case ReportPlayback(turn, heard_ms):
+                self._playback.report(turn, heard_ms, now)
+                return []
+            case StopAudio():
+                self._patience = SILENCE_EVERY_SECONDS
+                return []
+            case End():
+                return [Flush(self.turns.number), *self._finish(EndReason.CLIENT)]
+            case Start():
+                raise WrongOrder("The session has been started already.")
+            case _:
+                assert_never(command)
+
+    def _audio(self, pcm: bytes, now: float) -> list[Effect]:
+        duration = self._wording.duration_ms(pcm)
+        if len(pcm) % 2 or not pcm:
+            raise InvalidAudio
+        if duration > AUDIO_LIMIT_MS:
+            raise TooLarge("A piece of audio is too long; send 20 to 100 ms at a time.")
+        self._covered_until = now
+        self._patience = SILENCE_AFTER_SECONDS
+        self.statistics.audio_in_ms += duration
+        return [Send(self._wording.audio(pcm), duration)]
+
+    def _typed(self, text: str, now: float) -> list[Effect]:
+        text = "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
+        if not self._plan.takes_text:
+            raise NotAllowed("This model does not answer typed text; speak to it.")
+        if not text:
+            raise WrongOrder("The text is empty.")
+        if len(text.encode()) > TEXT_LIMIT_BYTES:
+            raise TooLarge(f"A text can have {TEXT_LIMIT_BYTES} bytes at most.")
+        effects = self.turns.interrupt(now)
+        return [*effects, *self.turns.user_typed(text), Send(self._wording.typed_turn(text))]
+
+    def _model_said(self, event: OutputEvent, now: float) -> list[Effect]:
+        effects = self.turns.receive(event, now)
+        if self._playback.is_overfull():
+            return self._failed(TooSlow())
+        if isinstance(event, AudioOutput):
+            self.statistics.audio_out_ms += len(event.pcm) / 2 / self._plan.output_hertz * 1_000
+            return effects
+        if isinstance(event, TextOutput):
+            event = self.turns.visible(event)
+        effects = [Emit(ModelOutput(event)), *effects]
+        if isinstance(event, ToolUse):
+            return self._tool_called(event, effects)
+        if isinstance(event, UsageEvent):
+            effects.append(self._usage(event))
+        return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
+
+    def _usage(self, event: UsageEvent) -> Effect:
+        total = event.total
+        self.statistics.input_tokens = total.input_speech + total.input_text
+        self.statistics.output_tokens = total.output_speech + total.output_text
+        return Emit(UsageReported(total.input_speech, total.input_text, total.output_speech, total.output_text))
+
+    def _tool_called(self, use: ToolUse, effects: list[Effect]) -> list[Effect]:
+        """Start a tool, once per toolUseId: a second result for one id would end the stream."""
+        if use.tool_use_id in self._pending_tools or use.tool_use_id in self._answered_tools:
+            self.statistics.duplicate_tool_calls += 1
+            return []
+        self._pending_tools[use.tool_use_id] = (use, self.turns.number)
+        self.statistics.tool_calls += 1
+        if len(self._pending_tools) > TOOLS_LIMIT:
+            refusal = '{"success":false,"error":"too_many_calls","message":"Too many tools at once. Ask again, one thing at a time."}'
+            return [*effects, *self._answer_tool(ToolDone(use.tool_use_id, refusal, "too_many_calls", 0))]
+        return [*effects, StartTool(use)]
+
+    def _tool_done(self, done: ToolDone, now: float) -> list[Effect]:
+        if done.tool_use_id not in self._pending_tools:
+            return []
+        effects = self._answer_tool(done)
+        return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
+
+    def _answer_tool(self, done: ToolDone) -> list[Effect]:
+        use, turn = self._pending_tools.pop(done.tool_use_id)
+        self._answered_tools.add(done.tool_use_id)
+        self.statistics.tool_errors += done.error_code is not None
+        if not self._pending_tools:
+            self.turns.tools_answered()
+        group = self._wording.tool_result(done.tool_use_id, done.content)
+        finished = ToolFinished(turn, use.tool_use_id, use.tool_name, done.content, done.error_code, done.duration_ms)
+        return [Send(group), Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
+
+    def _tick(self, now: float) -> list[Effect]:
+        if self._drain_by is not None and now >= self._drain_check_at:
+            self._drain_check_at = now + DRAIN_CHECK_SECONDS
+            if leaving := self._leave() if now >= self._drain_by else self._maybe_leave(now):
+                return leaving
+        if self.state is State.CONNECTING or now < self._covered_until + self._patience:
+            return []
+        missing_ms = min((now - self._covered_until) * 1_000, AUDIO_LIMIT_MS)
+        self._covered_until = now
+        self._patience = SILENCE_EVERY_SECONDS
+        return [Send(self._wording.silence(missing_ms), missing_ms)]
+
+    def _drain(self, by: float, now: float) -> list[Effect]:
+        self._move(Step.DRAIN)
+        self._drain_by = by
+        return self._maybe_leave(now)
+
+    def _maybe_leave(self, now: float) -> list[Effect]:
+        """Leave when nobody speaks, nothing is to be heard and no tool runs."""
+        if self.turns.speaker is not Speaker.LISTENING or self._pending_tools or self._playback.is_playing(now):
+            return []
+        return self._leave()
+
+    def _leave(self) -> list[Effect]:
+        return [Flush(self.turns.number), *self._finish(EndReason.SERVER_LEAVING, 1012)]
+
+    def _failed(self, error: SessionError, ref: str = "") -> list[Effect]:
+        return [Emit(error.event(ref)), *self._finish(EndReason.FAILED, error.close_code)]
+
+    def _finish(self, reason: EndReason, close_code: int = 1_000) -> list[Effect]:
+        self._move(Step.OVER)
+        return [Emit(SessionEnded(reason, close_code, self._figures())), Finish()]
+
+    def _figures(self) -> dict[str, int | float]:
+        counted = self.statistics
+        return {
+            "audio_in_ms": round(counted.audio_in_ms),
+            "audio_out_ms": round(counted.audio_out_ms),
+            "audio_out_dropped_ms": round(self._playback.dropped_ms),
+            "audio_out_flushed_ms": round(self._playback.flushed_ms),
+            "turns": self.turns.number,
+            "interruptions": self.turns.interruptions,
+            "tool_calls": counted.tool_calls,
+            "tool_errors": counted.tool_errors,
+            "duplicate_tool_calls": counted.duplicate_tool_calls,
+            "input_tokens": counted.input_tokens,
+            "output_tokens": counted.output_tokens,
+        }

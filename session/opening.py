@@ -1,0 +1,87 @@
+"""The events that open a model's stream, and the groups that are sent on it later."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from s2s.events import (
+    AudioContentStart,
+    AudioInput,
+    ContentEnd,
+    InputEvent,
+    PromptStart,
+    Role,
+    SessionStart,
+    TextContentStart,
+    TextInput,
+    ToolContentStart,
+    ToolResult,
+    ToolSpec,
+)
+from s2s.limits import split_text
+from session.assistant import SessionPlan
+from session.events import HistoryTurn
+from session.history import replayable
+
+PRIMING_MS = 100.0
+"""Silence sent right before a typed turn: the model answers in speech only if it has heard at least 68 ms since its last turn (measured by
+others on the live service: 66 ms failed, 68 ms worked)."""
+
+
+class Wording:
+    """Makes the events of one stream, with names of its own.
+
+    Args:
+        plan: what the session is opened with.
+        tools: specs of the plan's tools.
+        new_name: makes a name that was never used before, a UUID as a rule.
+    """
+
+    def __init__(self, plan: SessionPlan, tools: Sequence[ToolSpec], new_name: Callable[[], str]) -> None:
+        self._plan = plan
+        self._tools = tuple(tools)
+        self._new_name = new_name
+        self._prompt_name = new_name()
+        self._audio_name = new_name()
+        self._bytes_per_ms = plan.input_hertz * 2 / 1_000
+
+    def opening(self, history: Sequence[HistoryTurn]) -> tuple[InputEvent, ...]:
+        """Return everything from sessionStart to the open audio block."""
+        plan = self._plan
+        return (
+            SessionStart(plan.inference, plan.endpointing),
+            PromptStart(self._prompt_name, plan.voice_id, plan.output_hertz, self._tools),
+            *self._text(Role.SYSTEM, plan.prompt),
+            *(event for turn in replayable(history) for event in self._text(turn.role, turn.text)),
+            AudioContentStart(self._prompt_name, self._audio_name, plan.input_hertz),
+        )
+
+    def audio(self, pcm: bytes) -> tuple[InputEvent, ...]:
+        """Return the user's speech."""
+        return (AudioInput(self._prompt_name, self._audio_name, pcm),)
+
+    def silence(self, duration_ms: float) -> tuple[InputEvent, ...]:
+        """Return silence of this length."""
+        return self.audio(bytes(2 * round(duration_ms * self._bytes_per_ms / 2)))
+
+    def typed_turn(self, text: str) -> tuple[InputEvent, ...]:
+        """Return a typed turn of the user, with the silence that it needs before it."""
+        return (*self.silence(PRIMING_MS), *self._text(Role.USER, text, interactive=True))
+
+    def tool_result(self, tool_use_id: str, content: str) -> tuple[InputEvent, ...]:
+        """Return the result of a tool call."""
+        name = self._new_name()
+        return (
+            ToolContentStart(self._prompt_name, name, tool_use_id),
+            ToolResult(self._prompt_name, name, content),
+            ContentEnd(self._prompt_name, name),
+        )
+
+    def duration_ms(self, pcm: bytes) -> float:
+        """Return how long the user's speech is."""
+        return len(pcm) / self._bytes_per_ms
+
+    def _text(self, role: Role, text: str, *, interactive: bool = False) -> Iterator[InputEvent]:
+        name = self._new_name()
+        yield TextContentStart(self._prompt_name, name, role, interactive)
+        for piece in split_text(text):
+            yield TextInput(self._prompt_name, name, piece)
+        yield ContentEnd(self._prompt_name, name)

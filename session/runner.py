@@ -1,0 +1,273 @@
+"""The session runner: performs what the machine asks for, with one TaskGroup and one timer per session.
+
+Everything that changes the machine goes through `_apply`, which is synchronous: commands of the client, events of the model, results of
+tools and the timer never overlap. Tasks only wait for the world and then call it.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Coroutine, Sequence
+from typing import assert_never
+
+import structlog
+
+from s2s.errors import LocalProtocolError, ModelError, Remedy
+from session.effects import (
+    Begin,
+    Broken,
+    Drain,
+    Effect,
+    Emit,
+    Finish,
+    Flush,
+    Input,
+    ModelEvent,
+    OpenStream,
+    Send,
+    StartTool,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
+    Tick,
+    ToolDone,
+)
+from session.events import Command, End, HistoryTurn, SessionEvent
+from session.interfaces import Clock, ModelClient, ModelStream, Observer, ToolRunner
+from session.machine import SessionMachine, State
+from session.queues import UPLINK_HIGH_MS, UPLINK_LOW_MS, PlaybackQueue, UplinkQueue
+
+log = structlog.get_logger()
+
+
+class SessionRunner:
+    """Runs one session.
+
+    Call `run` once, as a task; `submit` and `next_event` from the connection beside it.
+
+    Args:
+        session_id: names the session in logs and events.
+        machine: decides.
+        playback: the machine's own queue, emptied here.
+        model: opens the stream.
+        tools: runs tools.
+        observers: listen to every event.
+        clock: monotonic time.
+    """
+
+    def __init__(
+        self,
+        *,
+        session_id: str,
+        machine: SessionMachine,
+        playback: PlaybackQueue,
+        model: ModelClient,
+        tools: ToolRunner,
+        observers: Sequence[Observer],
+        clock: Clock,
+    ) -> None:
+        self.session_id = session_id
+        self._machine = machine
+        self._playback = playback
+        self._model = model
+        self._tools = tools
+        self._observers = observers
+        self._clock = clock
+        self._uplink = UplinkQueue()
+        self._uplink_changed = asyncio.Event()
+        self._downlink_changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._over = asyncio.Event()
+        self._stream: ModelStream | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def history(self) -> tuple[HistoryTurn, ...]:
+        """The conversation so far."""
+        return self._machine.turns.history()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended; events may still wait for delivery."""
+        return self._machine.state is State.CLOSED
+
+    async def run(self) -> None:
+        """Run the session until it is over and everything that it opened is closed. May be cancelled, with the same result."""
+        with structlog.contextvars.bound_contextvars(session_id=self.session_id):
+            try:
+                await self._run_tasks()
+            except* Exception as failure:  # noqa: BLE001 - the task root of a session
+                self._crashed(failure.exceptions[0])
+            finally:
+                await self._end()
+
+    async def submit(self, command: Command) -> None:
+        """Carry out a command; return when there is room for more audio, so that the client is pushed back.
+
+        Raises:
+            SessionError: the command cannot be carried out; the session goes on.
+        """
+        self._apply(command)
+        if self._uplink.audio_ms > UPLINK_HIGH_MS:
+            self._has_room.clear()
+        if not self.is_over:
+            await self._has_room.wait()
+
+    async def next_event(self) -> SessionEvent | None:
+        """Return the next event for the client, speech at the pace of the listener; None after SessionEnded. May be cancelled."""
+        while True:
+            event = self._playback.pop(self._clock.now())
+            if event is not None:
+                return event
+            ready_at = self._playback.ready_at()
+            if ready_at is None and self.is_over:
+                return None
+            self._downlink_changed.clear()
+            await self._wait_for_downlink(ready_at)
+
+    def drain(self, within_seconds: float) -> None:
+        """End the session politely: when nobody speaks, at the latest after this time."""
+        self._apply(Drain(within_seconds))
+
+    async def _wait_for_downlink(self, ready_at: float | None) -> None:
+        timer: asyncio.TimerHandle | None = None
+        if ready_at is not None:
+            delay = max(0.0, ready_at - self._clock.now())
+            timer = asyncio.get_running_loop().call_later(delay, self._downlink_changed.set)
+        try:
+            await self._downlink_changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _run_tasks(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._apply(Begin())
+            await self._over.wait()
+            for task in self._running:
+                task.cancel()
+
+    async def _end(self) -> None:
+        """Close whatever is open; the machine is told in case nobody did, because `run` was cancelled."""
+        self._apply(End())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._uplink.clear()
+        self._has_room.set()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.close()
+        self._tools.forget(self.session_id)
+        self._downlink_changed.set()
+
+    def _apply(self, given: Input) -> None:
+        now = self._clock.now()
+        for effect in self._machine.handle(given, now):
+            self._perform(effect, now)
+        self._arm(now)
+
+    def _perform(self, effect: Effect, now: float) -> None:
+        match effect:
+            case Send():
+                self._uplink.put(effect)
+                self._uplink_changed.set()
+            case Emit(event):
+                for observer in self._observers:
+                    observer.on_event(self.session_id, event)
+                self._playback.put(event)
+                self._downlink_changed.set()
+            case Flush(turn):
+                self._playback.flush(turn, now)
+            case StartTool(use):
+                self._spawn(self._run_tool(use.tool_use_id, use.tool_name, use.content))
+            case OpenStream():
+                self._spawn(self._run_stream(effect))
+            case Finish():
+                self._over.set()
+                self._has_room.set()
+            case _:
+                assert_never(effect)
+
+    def _crashed(self, error: BaseException) -> None:
+        """End the session after a bug of ours; the log has the details, the client the reference."""
+        ref = uuid.uuid4().hex[:12]
+        log.error("session.crashed", ref=ref, exc_info=error)
+        self._apply(Broken(ref))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._tasks is None:
+            raise RuntimeError("run() has not been called")
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _arm(self, now: float) -> None:
+        """Keep one timer that fires no later than the machine wants; firing early is harmless and saves a timer per piece of audio."""
+        deadline = self._machine.next_deadline()
+        if deadline is None:
+            return
+        loop = asyncio.get_running_loop()
+        fires_at = loop.time() + max(0.0, deadline - now)
+        if self._timer is not None:
+            if self._timer.when() <= fires_at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(fires_at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        try:
+            self._apply(Tick())
+        except Exception as error:  # noqa: BLE001 - a callback of the loop is a root of its own
+            self._crashed(error)
+
+    async def _run_stream(self, wanted: OpenStream) -> None:
+        generation = wanted.generation
+        try:
+            stream = await self._model.open(wanted.opening)
+        except (ModelError, LocalProtocolError) as error:
+            self._stream_failed(generation, error)
+            return
+        self._stream = stream
+        self._apply(StreamOpened(generation))
+        self._spawn(self._send(stream, generation))
+        await self._receive(stream, generation)
+
+    async def _receive(self, stream: ModelStream, generation: int) -> None:
+        try:
+            while (event := await stream.receive()) is not None:
+                self._apply(ModelEvent(generation, event))
+        except ModelError as error:
+            self._stream_failed(generation, error)
+        else:
+            self._apply(StreamEnded(generation))
+
+    async def _send(self, stream: ModelStream, generation: int) -> None:
+        try:
+            while True:
+                group = self._uplink.pop()
+                if group is None:
+                    self._uplink_changed.clear()
+                    await self._uplink_changed.wait()
+                    continue
+                await stream.send(group.events)
+                if self._uplink.audio_ms < UPLINK_LOW_MS:
+                    self._has_room.set()
+        except (ModelError, LocalProtocolError) as error:
+            self._stream_failed(generation, error)
+
+    def _stream_failed(self, generation: int, error: ModelError | LocalProtocolError) -> None:
+        """Tell the machine; a local protocol error is our own bug, but to the client it is a lost stream."""
+        code, remedy = (error.code, error.remedy) if isinstance(error, ModelError) else ("local_protocol", Remedy.FATAL_CONFIG)
+        log.warning("stream.failed", code=code, remedy=remedy.value, detail=str(error))
+        self._apply(StreamFailed(generation, code, remedy))
+
+    async def _run_tool(self, tool_use_id: str, name: str, arguments: str) -> None:
+        started_at = self._clock.now()
+        outcome = await self._tools.run(session_id=self.session_id, tool_use_id=tool_use_id, name=name, arguments=arguments)
+        duration_ms = round((self._clock.now() - started_at) * 1_000)
+        log.info("tool.finished", tool=name, error_code=outcome.error_code, duration_ms=duration_ms)
+        self._apply(ToolDone(tool_use_id, outcome.content, outcome.error_code, duration_ms))

@@ -1,0 +1,372 @@
+"""Who is speaking, what was said, and what of it was heard.
+
+The tracker reads the model's events in the order in which they come and numbers the turns: one sequence for both sides. It knows these
+facts about Nova Sonic (Amazon Nova user guide "Handling output events", and what clients of the service report):
+
+- A completion covers many turns; the border of an assistant turn is the AUDIO contentEnd with END_TURN, or an interruption.
+- The user's text comes after the end of the speech, the assistant's text SPECULATIVE before its speech and FINAL long after it, so a FINAL
+  text is matched with the speculative text that it repeats.
+- Speech is sent faster than it is played. A turn that is over for the service may still be heard, and can still be interrupted.
+- After an interruption, speech of the old block may go on coming: it is dropped until the next AUDIO block begins.
+"""
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import assert_never
+
+from s2s.events import (
+    AudioOutput,
+    CompletionEnd,
+    CompletionStart,
+    ContentEnded,
+    ContentStarted,
+    ContentType,
+    OutputEvent,
+    Role,
+    Stage,
+    StopReason,
+    TextOutput,
+    ToolUse,
+    UnknownEvent,
+    UsageEvent,
+    UserSpeechEnd,
+    UserSpeechStart,
+)
+from session.effects import Effect, Emit, Flush
+from session.events import (
+    HistoryTurn,
+    Interrupted,
+    SessionEvent,
+    SpeechChunk,
+    SpeechEnded,
+    SpeechStarted,
+    ToolStarted,
+    TranscriptUpdated,
+    UserSpeechEnded,
+    UserSpeechStarted,
+)
+from session.history import heard_text, replayable
+from session.queues import PlaybackQueue
+
+RECORDS_LIMIT = 200
+"""Turns that are remembered: five times what a stream takes as history."""
+
+
+class Speaker(StrEnum):
+    """Whose turn it is."""
+
+    LISTENING = "listening"
+    USER_SPEAKING = "user_speaking"
+    ASSISTANT_SPEAKING = "assistant_speaking"
+    TOOL_RUNNING = "tool_running"
+
+
+class Signal(StrEnum):
+    """What changes whose turn it is."""
+
+    USER_STARTED = "user_started"
+    USER_STOPPED = "user_stopped"
+    ASSISTANT_STARTED = "assistant_started"
+    ASSISTANT_STOPPED = "assistant_stopped"
+    TOOL_CALLED = "tool_called"
+    TOOLS_ANSWERED = "tools_answered"
+    INTERRUPTED = "interrupted"
+
+
+TRANSITIONS: Mapping[tuple[Speaker, Signal], Speaker] = {
+    (Speaker.LISTENING, Signal.USER_STARTED): Speaker.USER_SPEAKING,
+    (Speaker.LISTENING, Signal.ASSISTANT_STARTED): Speaker.ASSISTANT_SPEAKING,
+    (Speaker.LISTENING, Signal.TOOL_CALLED): Speaker.TOOL_RUNNING,
+    (Speaker.USER_SPEAKING, Signal.USER_STOPPED): Speaker.LISTENING,
+    (Speaker.USER_SPEAKING, Signal.ASSISTANT_STARTED): Speaker.ASSISTANT_SPEAKING,
+    (Speaker.USER_SPEAKING, Signal.TOOL_CALLED): Speaker.TOOL_RUNNING,
+    (Speaker.ASSISTANT_SPEAKING, Signal.USER_STARTED): Speaker.USER_SPEAKING,
+    (Speaker.ASSISTANT_SPEAKING, Signal.ASSISTANT_STOPPED): Speaker.LISTENING,
+    (Speaker.ASSISTANT_SPEAKING, Signal.INTERRUPTED): Speaker.LISTENING,
+    (Speaker.ASSISTANT_SPEAKING, Signal.TOOL_CALLED): Speaker.TOOL_RUNNING,
+    (Speaker.TOOL_RUNNING, Signal.USER_STARTED): Speaker.USER_SPEAKING,
+    (Speaker.TOOL_RUNNING, Signal.ASSISTANT_STARTED): Speaker.ASSISTANT_SPEAKING,
+    (Speaker.TOOL_RUNNING, Signal.TOOLS_ANSWERED): Speaker.LISTENING,
+    (Speaker.TOOL_RUNNING, Signal.INTERRUPTED): Speaker.LISTENING,
+}
+"""Every pair that moves; any other pair leaves the speaker as it is."""
+
+
+class Mute(Enum):
+    """How much of the model's speech is not delivered."""
+
+    NOTHING = "nothing"
+    BLOCK = "block"
+    """Until the next AUDIO block begins."""
+    TURN = "turn"
+    """Until the model ends its turn, or turns to something new: the user wants no more of this answer."""
+
+
+@dataclass(slots=True)
+class TurnRecord:
+    """What one turn said."""
+
+    number: int
+    role: Role
+    planned: list[str] = field(default_factory=list)
+    """Speculative texts of the assistant, one per sentence group."""
+    spoken_ms: list[float] = field(default_factory=list)
+    """Length of the speech of each planned text."""
+    final: list[str] = field(default_factory=list)
+    heard_ms: int | None = None
+    """Set when the turn was interrupted."""
+    is_speaking: bool = False
+
+    def text(self) -> str:
+        """Return what was said, as far as it was heard."""
+        if self.final:
+            return " ".join(self.final)
+        if self.heard_ms is None:
+            return " ".join(self.planned)
+        return heard_text(zip(self.planned, self.spoken_ms, strict=True), self.heard_ms)
+
+
+def is_interrupted_marker(text: str) -> bool:
+    """Tell whether a text is the service's `{ "interrupted" : true }`, which is no speech."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        return bool(json.loads(text) == {"interrupted": True})
+    except ValueError:
+        return False
+
+
+class TurnTracker:
+    """Follows the turns of one session.
+
+    Args:
+        playback: the listener's queue, asked for what is being played and what was heard.
+        output_hertz: rate of the assistant's speech.
+        hidden_markers: texts that the assistant writes and nobody shall read.
+    """
+
+    def __init__(self, playback: PlaybackQueue, output_hertz: int, hidden_markers: Sequence[str] = ()) -> None:
+        self.speaker = Speaker.LISTENING
+        self.interruptions = 0
+        self.records: deque[TurnRecord] = deque(maxlen=RECORDS_LIMIT)
+        self._playback = playback
+        self._output_hertz = output_hertz
+        self._markers = hidden_markers
+        self._number = 0
+        self._user: TurnRecord | None = None
+        self._assistant: TurnRecord | None = None
+        self._last_assistant: TurnRecord | None = None
+        self._unconfirmed: deque[tuple[TurnRecord, str]] = deque(maxlen=RECORDS_LIMIT)
+        self._blocks: dict[str, ContentStarted] = {}
+        self._mute = Mute.NOTHING
+
+    @property
+    def number(self) -> int:
+        """The latest turn, 0 before the first."""
+        return self._number
+
+    def receive(self, event: OutputEvent, now: float) -> list[Effect]:
+        """Take an event of the model and return what follows from it."""
+        match event:
+            case AudioOutput():
+                return self._speech(event)
+            case ContentStarted():
+                return self._block_started(event)
+            case TextOutput():
+                return self._text(event, now)
+            case ContentEnded():
+                return self._block_ended(event, now)
+            case ToolUse():
+                return self._tool_called(event)
+            case UserSpeechStart():
+                return self._user_started(now)
+            case UserSpeechEnd():
+                self._signal(Signal.USER_STOPPED)
+                return [Emit(UserSpeechEnded(self._user.number))] if self._user else []
+            case CompletionStart() | CompletionEnd() | UsageEvent() | UnknownEvent():
+                return []
+            case _:
+                assert_never(event)
+
+    def interrupt(self, now: float, mute: Mute = Mute.TURN) -> list[Effect]:
+        """Stop the assistant's turn if any of it is still to be heard.
+
+        Args:
+            now: monotonic seconds.
+            mute: what to do with speech of this turn that the model still sends.
+        """
+        turn = self._last_assistant
+        if turn is None or turn.heard_ms is not None or not (self._assistant or self._playback.is_playing(now)):
+            return []
+        return self._interrupted(turn, now, mute)
+
+    def tools_answered(self) -> None:
+        """Note that no tool runs any more."""
+        self._signal(Signal.TOOLS_ANSWERED)
+
+    def user_typed(self, text: str) -> list[Effect]:
+        """Note a typed turn; the model may or may not repeat it as the user's text."""
+        self._user = self._open(Role.USER)
+        self._user.final.append(text)
+        self._signal(Signal.USER_STOPPED)
+        return [Emit(TranscriptUpdated(self._user.number, Role.USER, Stage.FINAL, text))]
+
+    def visible(self, event: TextOutput) -> TextOutput:
+        """Return the event without what nobody shall read."""
+        text = self._clean(event.content)
+        if text == event.content:
+            return event
+        return TextOutput(event.session_id, event.prompt_name, event.completion_id, event.content_id, event.role, text)
+
+    def history(self) -> tuple[HistoryTurn, ...]:
+        """Return the conversation as a new stream can be told it."""
+        return replayable(HistoryTurn(record.role, record.text()) for record in self.records)
+
+    def _signal(self, signal: Signal) -> None:
+        self.speaker = TRANSITIONS.get((self.speaker, signal), self.speaker)
+
+    def _open(self, role: Role) -> TurnRecord:
+        self._number += 1
+        record = TurnRecord(self._number, role)
+        self.records.append(record)
+        return record
+
+    def _user_turn(self) -> TurnRecord:
+        if self._user is None:
+            self._user = self._open(Role.USER)
+        return self._user
+
+    def _assistant_turn(self) -> TurnRecord:
+        self._user = None
+        if self._assistant is None:
+            self._assistant = self._last_assistant = self._open(Role.ASSISTANT)
+        return self._assistant
+
+    def _user_started(self, now: float) -> list[Effect]:
+        effects = self.interrupt(now, Mute.BLOCK)
+        self._signal(Signal.USER_STARTED)
+        return [*effects, Emit(UserSpeechStarted(self._user_turn().number))]
+
+    def _block_started(self, block: ContentStarted) -> list[Effect]:
+        self._blocks[block.content_id] = block
+        if block.type is not ContentType.AUDIO:
+            return []
+        if self._mute is Mute.BLOCK:
+            self._mute = Mute.NOTHING
+        if self._mute is Mute.TURN:
+            return []
+        turn = self._assistant_turn()
+        self._signal(Signal.ASSISTANT_STARTED)
+        if turn.is_speaking:
+            return []
+        turn.is_speaking = True
+        return [Emit(SpeechStarted(turn.number, block.output_hertz or self._output_hertz))]
+
+    def _speech(self, event: AudioOutput) -> list[Effect]:
+        turn = self._assistant
+        if self._mute is not Mute.NOTHING or turn is None:
+            return []
+        if turn.spoken_ms:
+            turn.spoken_ms[-1] += len(event.pcm) / 2 / self._output_hertz * 1_000
+        return [Emit(SpeechChunk(turn.number, event.pcm, event.content_id))]
+
+    def _text(self, event: TextOutput, now: float) -> list[Effect]:
+        block = self._blocks.get(event.content_id)
+        role = block.role if block else event.role
+        if role is Role.ASSISTANT and is_interrupted_marker(event.content):
+            return self._interrupted_by_model(now)
+        text = self._clean(event.content).strip()
+        if role is Role.USER:
+            return self._user_said(text)
+        if role is not Role.ASSISTANT or not text:
+            return []
+        if block is not None and block.stage is Stage.SPECULATIVE:
+            turn = self._assistant_turn()
+            turn.planned.append(text)
+            turn.spoken_ms.append(0.0)
+            self._unconfirmed.append((turn, text))
+            return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.SPECULATIVE, text))]
+        turn = self._confirmed_turn(text)
+        turn.final.append(text)
+        return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.FINAL, text))]
+
+    def _user_said(self, text: str) -> list[Effect]:
+        if self._mute is Mute.TURN:
+            self._mute = Mute.NOTHING
+        turn = self._user_turn()
+        if not text or _normalised(text) in map(_normalised, turn.final):
+            return []
+        turn.final.append(text)
+        return [Emit(TranscriptUpdated(turn.number, Role.USER, Stage.FINAL, text))]
+
+    def _confirmed_turn(self, text: str) -> TurnRecord:
+        """Find the turn that a FINAL text belongs to: the one that planned it, else the oldest that still waits for its text."""
+        said = _normalised(text)
+        for index, (turn, planned) in enumerate(self._unconfirmed):
+            if _normalised(planned).startswith(said):
+                for _ in range(index + 1):
+                    self._unconfirmed.popleft()
+                return turn
+        if self._unconfirmed:
+            return self._unconfirmed.popleft()[0]
+        return self._last_assistant or self._assistant_turn()
+
+    def _block_ended(self, event: ContentEnded, now: float) -> list[Effect]:
+        block = self._blocks.pop(event.content_id, None)
+        if event.stop_reason is StopReason.INTERRUPTED and (block is None or block.role is Role.ASSISTANT):
+            return self._interrupted_by_model(now)
+        if event.type is ContentType.AUDIO and event.stop_reason is StopReason.END_TURN:
+            self._mute = Mute.NOTHING
+            return self._assistant_stopped()
+        return []
+
+    def _assistant_stopped(self) -> list[Effect]:
+        turn, self._assistant = self._assistant, None
+        self._signal(Signal.ASSISTANT_STOPPED)
+        if turn is None or not turn.is_speaking:
+            return []
+        return [Emit(SpeechEnded(turn.number))]
+
+    def _tool_called(self, use: ToolUse) -> list[Effect]:
+        """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""
+        self._mute = Mute.NOTHING
+        turn = self._assistant_turn()
+        effects: list[Effect] = []
+        if turn.is_speaking:
+            effects = self._assistant_stopped()
+        self._signal(Signal.TOOL_CALLED)
+        return [*effects, Emit(ToolStarted(turn.number, use.tool_use_id, use.tool_name, use.content))]
+
+    def _interrupted_by_model(self, now: float) -> list[Effect]:
+        """The service's word counts even if our clock believes that everything was heard: the listener may be behind it."""
+        turn = self._last_assistant
+        if turn is None or turn.heard_ms is not None:
+            self._mute = Mute.NOTHING if self._mute is Mute.TURN else self._mute
+            return []
+        return self._interrupted(turn, now, Mute.BLOCK)
+
+    def _interrupted(self, turn: TurnRecord, now: float, mute: Mute) -> list[Effect]:
+        turn.heard_ms = self._playback.heard_ms(turn.number, now)
+        is_audio_open = any(block.type is ContentType.AUDIO for block in self._blocks.values())
+        if mute is Mute.TURN and self._assistant is not None:
+            self._mute = Mute.TURN
+        elif is_audio_open:
+            self._mute = Mute.BLOCK
+        self._assistant = None
+        self.interruptions += 1
+        self._signal(Signal.INTERRUPTED)
+        event: SessionEvent = Interrupted(turn.number, turn.heard_ms)
+        return [Flush(turn.number), Emit(event)]
+
+    def _clean(self, text: str) -> str:
+        for marker in self._markers:
+            if marker in text:
+                text = text.replace(marker, "").rstrip()
+        return text
+
+
+def _normalised(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
