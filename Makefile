@@ -1,0 +1,67 @@
+# Everything a person does with this repository. `make` lists it.
+# Each target makes .venv and installs what it needs by itself; see scripts/setup.sh.
+
+PYTHON_VENV := .venv/bin/python
+PYTEST := $(PYTHON_VENV) -m pytest
+SHELL_FILES := .ci/run $(wildcard scripts/*.sh)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev needs run seed test demo-check container-check check format docs bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options go in ARGS, as in: make test ARGS='-k orders'. PYTHON names the interpreter to use."
+
+setup: ## Make .venv with what the server and Nova Sonic Local need
+	@sh scripts/setup.sh run
+
+setup-dev: ## Make .venv with what the tests and checks need as well
+	@sh scripts/setup.sh dev
+
+needs: setup-dev ## Get what the tests need beside Python packages (Chromium, espeak-ng, ...), as far as possible
+	@$(PYTHON_VENV) scripts/get_test_needs.py
+
+run: setup ## Talk to the assistant on this machine: server, Nova Sonic Local and page, without an AWS account
+	@$(PYTHON_VENV) server.py --local $(ARGS)
+
+seed: setup ## Write the example orders and appointments into the embedded database
+	@STORAGE=sqlite $(PYTHON_VENV) scripts/seed_data.py $(ARGS)
+
+test: needs ## Run all tests but the container ones
+	@$(PYTEST) $(ARGS)
+
+demo-check: needs ## Run the spoken end-to-end conversations only
+	@$(PYTEST) tests/e2e $(ARGS)
+
+container-check: needs ## Build the images with buildah and run them, read-only and not as root
+	@$(PYTEST) tests/container -m container $(ARGS)
+
+check: setup-dev ## Lint, type check, check the import rules, the documents and the container files
+	@$(PYTHON_VENV) -m ruff check
+	@$(PYTHON_VENV) -m ruff format --check
+	@$(PYTHON_VENV) -m mypy
+	@.venv/bin/lint-imports
+	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); else echo 'shellcheck is not installed: the shell scripts were not linted'; fi
+	@.venv/bin/hadolint Dockerfile
+	@$(PYTHON_VENV) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(PYTHON_VENV) scripts/make_docs.py --check
+	@$(PYTHON_VENV) scripts/check_sizes.py
+
+format: setup-dev ## Format the code
+	@$(PYTHON_VENV) -m ruff check --fix
+	@$(PYTHON_VENV) -m ruff format
+
+docs: setup-dev ## Write the reference pages anew from the code
+	@$(PYTHON_VENV) scripts/make_docs.py
+
+bench: setup-dev ## Measure the bridge: latency, CPU and memory per session
+	@$(PYTHON_VENV) bench/bridge.py $(ARGS)
+
+lock: setup-dev ## Compile requirements*.in into requirements*.txt (ARGS=--upgrade takes newer versions)
+	@sh scripts/lock.sh $(ARGS)
+
+clean: ## Remove .venv, local data and caches
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build
+	find . -name __pycache__ -not -path './.git/*' -type d -prune -exec rm -rf {} +

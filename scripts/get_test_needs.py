@@ -1,0 +1,117 @@
+"""Get what the tests need beside Python packages, and name what could not be had.
+
+Debian and Ubuntu as root: with apt-get. Elsewhere Chromium comes from Playwright, axe-core from npm, and what is left is named with the
+way to get it. Tests that lack something are skipped; with CI=true nothing may be lacking and the exit status is 1.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests import needs
+
+APT_SECONDS = 900
+"""Chromium is a download of about 100 MB."""
+
+DOWNLOAD_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One program or file outside the Python packages."""
+
+    name: str
+    found: Callable[[], Path | None]
+    left_out: str
+    """The tests that are skipped without it."""
+    debian: tuple[str, ...] = ()
+    """Debian packages that bring it."""
+    other_way: Callable[[], object] | None = None
+    """Another way to get it, tried after apt-get."""
+    hint: str = ""
+
+
+def run_quietly(command: Sequence[str], seconds: int) -> bool:
+    """Run a command and show its last lines only when it fails."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(  # noqa: S603  # the commands are constants of this file
+            list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, env=environment, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"{command[0]}: {error}", file=sys.stderr)
+        return False
+    if done.returncode != 0:
+        print(f"{' '.join(command)} failed:", *done.stdout.splitlines()[-5:], sep="\n  ", file=sys.stderr)
+    return done.returncode == 0
+
+
+def get_chromium_from_playwright() -> None:
+    """Download Playwright's own build of Chromium."""
+    run_quietly([sys.executable, "-m", "playwright", "install", "chromium"], DOWNLOAD_SECONDS)
+
+
+def get_axe_from_npm() -> None:
+    """Install axe-core into .local, where needs.axe_core() looks."""
+    folder = needs.AXE_CORE.parents[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.which("npm"):
+        package = f"axe-core@{needs.AXE_CORE_VERSION}"
+        run_quietly(["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", package], DOWNLOAD_SECONDS)
+
+
+def get_ministack() -> None:
+    """Make MiniStack's own virtual environment."""
+    code = "from tests import ministack; ministack.ensure()"
+    run_quietly([sys.executable, "-c", code], DOWNLOAD_SECONDS)
+
+
+NEEDS = (
+    Need(
+        "Chromium",
+        needs.find_chromium,
+        "tests that drive the page (browser)",
+        debian=("chromium",),
+        other_way=get_chromium_from_playwright,
+        hint="install Chromium or Chrome, or set CHROMIUM=/path/to/it",
+    ),
+    Need("espeak-ng", needs.find_espeak, "spoken conversations (speech)", debian=("espeak-ng",), hint="macOS: brew install espeak-ng"),
+    Need("flite", needs.find_flite, "the second English voice", debian=("flite",), hint="https://github.com/festvox/flite"),
+    Need("npm", needs.find_npm, "axe-core comes through it", debian=("npm",), hint="https://nodejs.org"),
+    Need("axe-core", needs.find_axe_core, "accessibility of the page", other_way=get_axe_from_npm, hint="needs npm"),
+    Need("shellcheck", needs.find_shellcheck, "linting of shell scripts", debian=("shellcheck",), hint="macOS: brew install shellcheck"),
+)
+
+
+def get_from_apt(missing: Sequence[Need]) -> None:
+    """Install the Debian packages of what is missing, where apt-get exists and we are root."""
+    packages = [package for need in missing for package in need.debian]
+    if not packages or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    print(f"Installing {', '.join(packages)} with apt-get ...", file=sys.stderr)
+    if run_quietly(["apt-get", "update", "-q"], APT_SECONDS):
+        run_quietly(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], APT_SECONDS)
+
+
+def main() -> int:
+    """Get what is missing and report the rest."""
+    get_from_apt([need for need in NEEDS if need.found() is None])
+    for need in NEEDS:
+        if need.found() is None and need.other_way is not None:
+            need.other_way()
+    lacking = [need for need in NEEDS if need.found() is None]
+    if lacking:
+        print("Not found, so these tests are left out:", file=sys.stderr)
+    for need in lacking:
+        print(f"  {need.name}: {need.left_out}. To get it: {need.hint}", file=sys.stderr)
+    return 1 if lacking and os.environ.get("CI") == "true" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Finds what some tests need beside Python packages; a test that lacks it says so with missing().
+
+Each find_* answers None when the thing is absent; the function without "find" skips the test instead. In a complete run
+(NOVA_SONIC_TESTS_COMPLETE=1, as in CI) tests/conftest.py turns every skip into a failure.
+"""
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+AXE_CORE_VERSION = "4.14.1"
+AXE_CORE = ROOT / ".local" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+"""Where scripts/get_test_needs.py puts axe-core."""
+
+COMPLETE_VARIABLE = "NOVA_SONIC_TESTS_COMPLETE"
+
+
+def complete_run() -> bool:
+    """Tell whether every test has to run."""
+    return os.environ.get(COMPLETE_VARIABLE) == "1"
+
+
+def missing(reason: str) -> NoReturn:
+    """Leave the running test out for want of something outside the Python packages."""
+    pytest.skip(f"missing: {reason}")
+
+
+def _executable(*names: str) -> Path | None:
+    for name in names:
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    return None
+
+
+@cache
+def _playwright_chromium() -> Path | None:
+    # The build that `playwright install chromium` brings; the newest one when there are several.
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
+    mac_folder = Path.home() / "Library" / "Caches" / "ms-playwright"
+    patterns = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/Contents/MacOS/*")
+    builds = [build for place in (folder, mac_folder) for pattern in patterns for build in place.glob(pattern)]
+    return max(builds, default=None)
+
+
+def find_chromium() -> Path | None:
+    """Find a Chromium: $CHROMIUM, one on PATH, or Playwright's."""
+    named = os.environ.get("CHROMIUM")
+    if named:
+        return _executable(named)
+    return _executable("chromium", "chromium-browser", "google-chrome", "google-chrome-stable") or _playwright_chromium()
+
+
+def find_espeak() -> Path | None:
+    """Find espeak-ng."""
+    return _executable("espeak-ng")
+
+
+def find_flite() -> Path | None:
+    """Find flite."""
+    return _executable("flite")
+
+
+def find_npm() -> Path | None:
+    """Find npm."""
+    return _executable("npm")
+
+
+def find_shellcheck() -> Path | None:
+    """Find shellcheck."""
+    return _executable("shellcheck")
+
+
+def find_axe_core() -> Path | None:
+    """Find axe-core's single-file build."""
+    return AXE_CORE if AXE_CORE.is_file() else None
+
+
+def chromium() -> Path:
+    """Return Chromium's executable, or leave the test out."""
+    return find_chromium() or missing("Chromium")
+
+
+def espeak() -> Path:
+    """Return espeak-ng's executable, or leave the test out."""
+    return find_espeak() or missing("espeak-ng")
+
+
+def flite() -> Path:
+    """Return flite's executable, or leave the test out."""
+    return find_flite() or missing("flite")
+
+
+def axe_core() -> Path:
+    """Return the file of axe-core to put into a page, or leave the test out."""
+    return find_axe_core() or missing("axe-core (npm)")
