@@ -1,12 +1,13 @@
 """What can go wrong on a stream.
 
 S2SError
+├── CodecError           bytes that are no event
 ├── LocalProtocolError   we were about to break a rule of the stream; nothing was sent
 ├── RemoteProtocolError  the model sent something that cannot be understood
 └── ModelError           the stream was refused, or ended otherwise than by our sessionEnd
 """
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 class Remedy(Enum):
@@ -26,6 +27,36 @@ class Remedy(Enum):
 
 class S2SError(Exception):
     """Base of all errors of the stream."""
+
+
+class Flaw(StrEnum):
+    """What is wrong with bytes that are no event; decides which error a client is told."""
+
+    NOT_JSON = "not_json"
+    """Not UTF-8, not JSON, NaN, the same member twice, or a lone surrogate."""
+    NOT_AN_EVENT = "not_an_event"
+    """JSON of another shape than {"event": {"<name>": {...}}}."""
+    UNKNOWN_EVENT = "unknown_event"
+    """No event of this name can be sent in this direction."""
+    BAD_MEMBER = "bad_member"
+    """A member is missing, of the wrong type, or has a value that does not exist."""
+    BAD_AUDIO = "bad_audio"
+    """Not base64, not whole 16-bit samples, or not LPCM."""
+    TOO_LARGE = "too_large"
+    """Larger or nested deeper than any event."""
+
+
+class CodecError(S2SError):
+    """Bytes that are no event, or an event that cannot be written.
+
+    Args:
+        flaw: the kind of mistake.
+        message: what is wrong, without the content itself.
+    """
+
+    def __init__(self, flaw: Flaw, message: str) -> None:
+        super().__init__(message)
+        self.flaw = flaw
 
 
 class LocalProtocolError(S2SError):
