@@ -1,0 +1,1 @@
+"""Listeners to session events; they cannot change what happens."""

@@ -1,0 +1,1 @@
+"""Logs, counters and the watch on the event loop."""
