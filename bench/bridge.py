@@ -13,14 +13,13 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
 from bench.load import SETTLE_SECONDS
-from bench.processes import child, read_json, weigh
+from bench.processes import child, free_port, read_json, weigh
 
 SESSIONS = (1, 20, 50)
 SESSIONS_QUICK = (1, 20)
@@ -28,14 +27,6 @@ SECONDS = 20.0
 SECONDS_QUICK = 4.0
 CHUNKS_PER_SECOND = 31.25
 MEDIAN_MARGIN_MS = 5.0
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def server_environment(model: dict[str, object], folder: str, port: int) -> dict[str, str]:

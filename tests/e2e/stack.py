@@ -1,0 +1,85 @@
+"""The whole product as a user starts it: `python server.py --local` as a process, on ports and with a database of its own."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+from bench.processes import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 40.0
+"""Includes the recogniser's models on a cold disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running server with its emulator."""
+
+    port: int
+    database: Path
+    process: asyncio.subprocess.Process
+    log: Path
+
+    @property
+    def page(self) -> str:
+        """Address of the page."""
+        return f"http://localhost:{self.port}/"
+
+    @property
+    def socket(self) -> str:
+        """Address of the WebSocket."""
+        return f"ws://localhost:{self.port}/"
+
+    def tables(self) -> dict[str, str]:
+        """Return the whole text of every table, to look for a value in it."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: "\n".join(str(row) for row in connection.execute(f"SELECT * FROM '{name}'")) for name in names}
+
+
+@asynccontextmanager
+async def running_stack(folder: Path, settings: Mapping[str, str] | None = None, *flags: str) -> AsyncIterator[Stack]:
+    """Run the server for the length of the block and end it as an operator would."""
+    port = free_port()
+    database = folder / "nova-sonic.sqlite3"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {"HOST": "127.0.0.1", "WS_PORT": str(port), "HEALTH_PORT": str(port), "SQLITE_PATH": str(database), **(settings or {})}
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "server.py", "--local", *flags, cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+        try:
+            await _wait_until_ready(port, process, log)
+            yield Stack(port, database, process, log)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(20):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _wait_until_ready(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while True:
+                assert process.returncode is None, log.read_text(errors="replace")
+                try:
+                    await asyncio.to_thread(lambda: urlopen(f"http://127.0.0.1:{port}/ready", timeout=2).read())
+                except OSError:
+                    await asyncio.sleep(0.1)  # a process of its own has no event to wait for
+                else:
+                    return
+    except TimeoutError:
+        raise AssertionError(f"not ready in time:\n{log.read_text(errors='replace')}") from None
