@@ -278,7 +278,7 @@ class StreamProtocol:
             raise LocalProtocolError(f"{failures.HISTORY_LATE.text} A text block is open")
         content = _open_content(now, event.content_name)
         if content.block not in DATA[type(event)]:
-            raise LocalProtocolError(f"{type(event).__name__} does not belong into a {content.block.value} block")
+            raise LocalProtocolError(f"{type(event).__name__} does not belong into a block of kind {content.block.value}")
         if content.block is Block.TOOL and content.state is ContentState.FILLED:
             raise LocalProtocolError("a tool call gets exactly one result")
         if isinstance(event, TextInput):
@@ -334,4 +334,4 @@ def _why_not(phase: PromptPhase, block: Block) -> str:
         return failures.SYSTEM_TWICE.text
     if block is Block.HISTORY:
         return failures.HISTORY_LATE.text
-    return f"a {block.value} block cannot open in {phase.value}"
+    return f"no block of kind {block.value} can open in {phase.value}"
