@@ -21,7 +21,7 @@ setup-dev: ## Make .venv with what the tests and checks need as well
 	@sh scripts/setup.sh dev
 
 needs: setup-dev ## Get what the tests need beside Python packages (Chromium, espeak-ng, ...), as far as possible
-	@$(PYTHON_VENV) scripts/get_test_needs.py
+	@$(PYTHON_VENV) -m scripts.get_test_needs
 
 run: setup ## Talk to the assistant on this machine: server, Nova Sonic Local and page, without an AWS account
 	@$(PYTHON_VENV) server.py --local $(ARGS)
@@ -46,15 +46,15 @@ check: setup-dev ## Lint, type check, check the import rules, the documents and 
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); else echo 'shellcheck is not installed: the shell scripts were not linted'; fi
 	@.venv/bin/hadolint Dockerfile
 	@$(PYTHON_VENV) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	@$(PYTHON_VENV) scripts/make_docs.py --check
-	@$(PYTHON_VENV) scripts/check_sizes.py
+	@$(PYTHON_VENV) -m scripts.make_docs --check
+	@$(PYTEST) tests/project
 
 format: setup-dev ## Format the code
 	@$(PYTHON_VENV) -m ruff check --fix
 	@$(PYTHON_VENV) -m ruff format
 
 docs: setup-dev ## Write the reference pages anew from the code
-	@$(PYTHON_VENV) scripts/make_docs.py
+	@$(PYTHON_VENV) -m scripts.make_docs
 
 bench: setup-dev ## Measure the bridge: latency, CPU and memory per session
 	@$(PYTHON_VENV) bench/bridge.py $(ARGS)

@@ -2,6 +2,8 @@
 
 Debian and Ubuntu as root: with apt-get. Elsewhere Chromium comes from Playwright, axe-core from npm, and what is left is named with the
 way to get it. Tests that lack something are skipped; with CI=true nothing may be lacking and the exit status is 1.
+
+Run from the repository's root: python -m scripts.get_test_needs
 """
 
 import os
@@ -11,8 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests import needs
 
