@@ -177,7 +177,7 @@ class NovaEventsDialect:
         if self._phase is Phase.LIVE:
             fits = event.role is Role.USER and event.interactive
         else:
-            fits = self._phase is not Phase.IDLE and self._opening.prompt is not None
+            fits = self._phase in (Phase.OPENING, Phase.CHANGING) and self._opening.prompt is not None
         if not fits or event.content_name in self._blocks:
             raise WrongOrder
         if len(self._blocks) >= _BLOCKS_LIMIT:

@@ -83,7 +83,7 @@ class NovaOutput:
         )
         return [self._frame(orjson.dumps({"event": event})) for event in events]
 
-    def _named[E: OutputEvent](self, event: E) -> OutputEvent:
+    def _named(self, event: OutputEvent) -> OutputEvent:
         """Return the event under the client's prompt name: the session's own means nothing to it."""
         if not isinstance(event, UnknownEvent):
             return replace(event, prompt_name=self.prompt_name)

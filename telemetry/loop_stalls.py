@@ -1,0 +1,53 @@
+"""Watch on the event loop: one blocking call stops the audio of everybody."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from telemetry.counters import Counters
+
+log = structlog.get_logger()
+
+INTERVAL_SECONDS: Final = 0.02
+STALL_SECONDS: Final = 0.05
+"""A stall of this length can be heard: the player's cushion is not much longer."""
+QUIET_SECONDS: Final = 5.0
+"""Warnings are this far apart; all stalls are counted."""
+
+
+class LoopStallMonitor:
+    """Measures how late the loop is.
+
+    Args:
+        counters: gets `loop_stalled`.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._warned_at = float("-inf")
+        self.longest_seconds = 0.0
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_at = loop.time() + INTERVAL_SECONDS
+            await asyncio.sleep(INTERVAL_SECONDS)
+            now = loop.time()
+            self.note(now - due_at, now)
+
+    def note(self, late_seconds: float, now: float) -> None:
+        """Take a measurement.
+
+        Args:
+            late_seconds: how late a timer fired.
+            now: monotonic seconds.
+        """
+        if late_seconds <= STALL_SECONDS:
+            return
+        self.longest_seconds = max(self.longest_seconds, late_seconds)
+        self._counters.add("loop_stalled")
+        if now - self._warned_at >= QUIET_SECONDS:
+            self._warned_at = now
+            log.warning("loop.stalled", late_ms=round(late_seconds * 1000))

@@ -1,0 +1,117 @@
+"""The WebSocket server: any path upgrades, everything else is the page and the health answers."""
+
+import asyncio
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from session.interfaces import Clock
+from session.registry import SessionRegistry
+from telemetry.counters import Counters
+from transports.connection import Connection
+from transports.dialects.binary import SUBPROTOCOL
+from transports.dialects.detection import Clocks
+from transports.origins import OriginPolicy
+from transports.site import Site, refuse
+from transports.sockets import BACKLOG
+
+MAX_MESSAGE_BYTES: Final = 256 * 1024
+"""Shipped clients send at most 32 KB; system prompts and histories can be larger."""
+QUEUED_FRAMES: Final = 16
+WRITE_LIMIT_BYTES: Final = 8 * 1024
+"""Above it a sender waits: speech shall wait in the session, where an interruption can take it back."""
+PING_SECONDS: Final = 20
+"""A third of the idle time-out of AWS's load balancers; pings every 60 s race it."""
+OPEN_SECONDS: Final = 10
+CLOSE_SECONDS: Final = 3
+RETRY_AFTER_SECONDS: Final = "2"
+
+
+class WebSocketServer:
+    """Accepts connections on sockets that already listen.
+
+    Args:
+        sockets: listening sockets; closed with the server.
+        registry: admits sessions.
+        site: answers plain HTTP.
+        origins: which pages may connect.
+        counters: counts connections and frames.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        sockets: Sequence[socket.socket],
+        registry: SessionRegistry,
+        site: Site,
+        origins: OriginPolicy,
+        counters: Counters,
+        clock: Clock,
+    ) -> None:
+        self._sockets = tuple(sockets)
+        self._registry = registry
+        self._site = site
+        self._origins = origins
+        self._counters = counters
+        self._clock = clock
+        self._clocks = Clocks(lambda: int(clock.now() * 1000), lambda: time.time_ns() // 1_000_000)
+        self._servers: list[Server] = []
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        for each in self._sockets:
+            server = await serve(
+                self._serve_connection,
+                sock=each,
+                backlog=BACKLOG,
+                process_request=self._process_request,
+                select_subprotocol=_select_subprotocol,
+                compression=None,  # it costs a quarter of the CPU and only undoes base64
+                max_size=MAX_MESSAGE_BYTES,
+                max_queue=QUEUED_FRAMES,
+                write_limit=WRITE_LIMIT_BYTES,
+                ping_interval=PING_SECONDS,
+                ping_timeout=PING_SECONDS,
+                open_timeout=OPEN_SECONDS,
+                close_timeout=CLOSE_SECONDS,
+                server_header=None,
+                logger=logging.getLogger("websockets.server"),
+            )
+            self._servers.append(server)
+
+    async def stop(self) -> None:
+        """Close the connections that are left (1001) and return when all their tasks have ended."""
+        for server in self._servers:
+            server.close()
+        await asyncio.gather(*(server.wait_closed() for server in self._servers))
+        for each in self._sockets:
+            each.close()
+
+    async def _serve_connection(self, connection: ServerConnection) -> None:
+        with structlog.contextvars.bound_contextvars(connection=secrets.token_hex(4)):
+            await Connection(connection, self._registry, self._clock, self._clocks, self._counters).run()
+
+    async def _process_request(self, _connection: ServerConnection, request: Request) -> Response | None:
+        if not any("websocket" in value.lower() for value in request.headers.get_all("Upgrade")):
+            return await self._site.respond(request)
+        if self._registry.is_leaving:
+            return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server is restarting.", ("Retry-After", RETRY_AFTER_SECONDS))
+        if not self._origins.allows(request.headers.get_all("Origin"), request.headers.get_all("Host")):
+            self._counters.add("origin_refused")
+            return refuse(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect; see ALLOWED_ORIGINS.")
+        return None
+
+
+def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Take ours if the client knows it; a client with other subprotocols is served by its first frame."""
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
