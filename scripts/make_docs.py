@@ -16,6 +16,7 @@ from pathlib import Path
 
 from config import Settings
 from s2s import failures
+from scripts import render_protocol_reference
 from session.errors import InternalError, SessionError, model_failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,6 +158,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "errors.md": errors_page(),
         REFERENCE / "requirements.md": requirements_page(),
+        render_protocol_reference.PAGE: render_protocol_reference.render(),
         ROOT / ".env.example": env_example(),
     }
 

@@ -1,0 +1,73 @@
+"""What the repository holds, for the tests on the repository itself."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LEFT_OUT = {"__pycache__", "node_modules", "build", "htmlcov"}
+ENTRY_POINTS = ("server", "bootstrap", "config")
+BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
+"""Folders whose code is not part of what runs for a user."""
+
+PURE = {
+    "s2s": frozenset({"bedrock"}),
+    "session": frozenset({"runner", "registry"}),
+    "transports/dialects": frozenset(),
+}
+"""Folders of pure modules, with what in them is not pure (docs/discussion/structure.md)."""
+
+
+def files(*suffixes: str) -> Iterator[Path]:
+    """Yield every file of the repository, without caches and what was installed."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        hidden = any(part.startswith(".") and part != ".ci" for part in parts[:-1])
+        if path.is_file() and not hidden and LEFT_OUT.isdisjoint(parts) and (not suffixes or path.suffix in suffixes):
+            yield path
+
+
+def product_files() -> list[Path]:
+    """Return the Python files that run for a user."""
+    return [path for path in files(".py") if path.relative_to(ROOT).parts[0] not in BESIDE_THE_PRODUCT]
+
+
+def packages() -> list[str]:
+    """Return the product's import packages: top folders with an __init__.py."""
+    names = [path.parent.name for path in ROOT.glob("*/__init__.py")]
+    return sorted(name for name in names if name not in BESIDE_THE_PRODUCT)
+
+
+def pure_modules() -> list[str]:
+    """Return the dotted names of all pure modules."""
+    names = []
+    for folder, impure in PURE.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            if parts[0] not in impure and parts[-1] != "__init__":
+                names.append(".".join((*folder.split("/"), *parts)))
+    return sorted(names)
+
+
+def parse(path: Path) -> ast.Module:
+    """Return a file's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def name_of(path: Path) -> str:
+    """Return a file's path in the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def pyproject() -> dict[str, Any]:
+    """Return pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def make_targets() -> set[str]:
+    """Return the targets of the Makefile."""
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
