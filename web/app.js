@@ -93,6 +93,7 @@ function showState() {
   byId("welcome").hidden = !isEmpty || isBusy;
   byId("start").hidden = isBusy || (isEmpty && !byId("welcome").hidden);
   byId("end").hidden = !isBusy;
+  byId("meters").hidden = !isBusy;
   byId("mute").hidden = !isBusy;
   byId("mute").setAttribute("aria-pressed", String(voice.isMuted && voice.hasMicrophone));
   const muteKey = voice.hasMicrophone ? (voice.isMuted ? "unmute" : "mute") : "use_microphone";

@@ -21,10 +21,11 @@ export function clockText(ms) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}.${tenths % 10}`;
 }
 
-/** JSON text indented, or the text itself when it is not JSON. */
+/** JSON text with a blank after each comma and colon, so that it can break; the text itself when it is not JSON. */
 export function prettyJson(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 1).replaceAll(/\n\s*/g, " ");
+    const spaced = JSON.stringify(JSON.parse(text), null, 1);
+    return spaced.replaceAll(/([[{])\n\s*/g, "$1").replaceAll(/\n\s*([\]}])/g, "$1").replaceAll(/\n\s*/g, " ");
   } catch {
     return text;
   }

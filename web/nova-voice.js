@@ -347,7 +347,7 @@ export class NovaVoice extends EventTarget {
 
   #onUserStarted() {
     const onset = this.#voiceOnset();
-    this.#mark("user_started", this.device.toPageClock(onset));
+    this.#mark("user_started", Math.min(performance.now(), this.device.toPageClock(onset)));
     if (this.isSpeaking) this.latency.interruptionBegan(onset);
     this.#setState("hearing");
   }
@@ -355,7 +355,7 @@ export class NovaVoice extends EventTarget {
   #onUserStopped() {
     const { lastVoicedAt } = this.activity;
     this.latency.userStopped(this.hasMicrophone ? lastVoicedAt : null, this.device.clock);
-    if (lastVoicedAt !== null) this.#mark("user_stopped", this.device.toPageClock(lastVoicedAt));
+    if (lastVoicedAt !== null) this.#mark("user_stopped", Math.min(performance.now(), this.device.toPageClock(lastVoicedAt)));
     if (!this.isSpeaking) this.#setState("thinking");
   }
 

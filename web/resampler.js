@@ -143,7 +143,7 @@ export class Resampler {
   }
 
   #convolve(limit) {
-    const end = this.base + this.filled - this.half; // the last position whose filter is covered
+    const end = this.base + this.filled - 1 - this.half; // the last position whose filter is covered
     const room = Math.max(0, Math.min(limit, Math.ceil(((end - this.position + 1) * this.up) / this.down) + 1));
     if (!this.scratch || this.scratch.length < room) this.scratch = new Float32Array(room);
     const { history, phases, scratch, up, down } = this;

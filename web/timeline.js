@@ -32,6 +32,8 @@ export class Timeline {
   /** Add a moment at its place in time: some are known only later. */
   add({ name, at, tool = "", ms = null }) {
     this.zero ??= at;
+    const panel = this.body.closest("[role=tabpanel]");
+    const isAtEnd = panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 40;
     let index = this.rows.length;
     while (index > 0 && this.rows[index - 1].at > at) index -= 1;
     const row = { name, at, tool, ms };
@@ -42,6 +44,7 @@ export class Timeline {
     if (index + 1 < this.rows.length) this.#draw(index + 1);
     while (this.rows.length > ROWS_KEPT) this.rows.shift().node.remove();
     this.empty.hidden = true;
+    if (isAtEnd) panel.scrollTop = panel.scrollHeight;
   }
 
   /** Draw everything again, in another language. */
