@@ -46,6 +46,7 @@ class WebSocketServer:
         origins: which pages may connect.
         counters: counts connections and frames.
         clock: monotonic seconds.
+        open_seconds: a client that takes longer to say what it wants is dropped.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class WebSocketServer:
         origins: OriginPolicy,
         counters: Counters,
         clock: Clock,
+        open_seconds: float = OPEN_SECONDS,
     ) -> None:
         self._sockets = tuple(sockets)
         self._registry = registry
@@ -65,6 +67,7 @@ class WebSocketServer:
         self._counters = counters
         self._clock = clock
         self._clocks = Clocks(lambda: int(clock.now() * 1000), lambda: time.time_ns() // 1_000_000)
+        self._open_seconds = open_seconds
         self._servers: list[Server] = []
 
     async def start(self) -> None:
@@ -82,7 +85,7 @@ class WebSocketServer:
                 write_limit=WRITE_LIMIT_BYTES,
                 ping_interval=PING_SECONDS,
                 ping_timeout=PING_SECONDS,
-                open_timeout=OPEN_SECONDS,
+                open_timeout=self._open_seconds,
                 close_timeout=CLOSE_SECONDS,
                 server_header=None,
                 logger=logging.getLogger("websockets.server"),

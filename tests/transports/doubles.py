@@ -160,7 +160,9 @@ def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
 
 
 @asynccontextmanager
-async def running_server(*, max_sessions: int = 3, origins: Sequence[str] = (), site: Site | None = None) -> AsyncIterator[Rig]:
+async def running_server(
+    *, max_sessions: int = 3, origins: Sequence[str] = (), site: Site | None = None, open_seconds: float = 10
+) -> AsyncIterator[Rig]:
     model = ScriptedModel()
     registry = registry_of(model, max_sessions)
     counters = Counters()
@@ -172,6 +174,7 @@ async def running_server(*, max_sessions: int = 3, origins: Sequence[str] = (), 
         origins=OriginPolicy(origins),
         counters=counters,
         clock=LoopClock(),
+        open_seconds=open_seconds,
     )
     await server.start()
     try:
