@@ -23,7 +23,7 @@ COPY nova_sonic_local/ nova_sonic_local/
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 USER 10001:10001
 EXPOSE 8443
-ENTRYPOINT ["python", "-m", "nova_sonic_local", "--host", "0.0.0.0", "--port", "8443", "--ca-dir", "/ca"]
+ENTRYPOINT ["python", "-m", "nova_sonic_local", "--host", "0.0.0.0", "--port", "8443", "--ca-dir", "/ca", "--brain", "demo", "--voice", "auto"]
 
 FROM ${BASE_IMAGE} AS server
 COPY --from=packages /opt/venv /opt/venv
