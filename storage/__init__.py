@@ -1,0 +1,1 @@
+"""What outlives a session: tables as data, one table interface with two drivers, and repositories written once on top."""

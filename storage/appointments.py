@@ -1,0 +1,285 @@
+"""The appointments of the clinic."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from storage import records
+from storage.conditions import Absent, AllOf, Equals, OneOf, Update
+from storage.errors import ConditionFailed, SlotTaken
+from storage.models import (
+    OPEN_APPOINTMENTS,
+    Appointment,
+    AppointmentStatus,
+    AppointmentType,
+    format_instant,
+    parse_instant,
+)
+from storage.names import doctor_keys
+from storage.records import Listing, Reader
+from storage.slots import give_back, slots_of, take
+from storage.table import Change, Key, Put, Query, Table, Write
+from storage.tables import PARTITION, SORT
+from storage.values import Item, Value
+
+_TRIES = 20
+"""How often to read again after somebody else was faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAppointment:
+    """An appointment that somebody wants."""
+
+    patient_name: str
+    patient_email: str
+    doctor_name: str
+    starts_at: datetime
+    """With a zone; kept as UTC."""
+    duration_minutes: int
+    type: AppointmentType = AppointmentType.CONSULTATION
+    notes: str = ""
+
+
+class Appointments:
+    """Repository of appointments on one table.
+
+    Args:
+        table: the appointments table.
+        zone: the clinic's time zone.
+        clock: the time now, with a zone.
+    """
+
+    def __init__(self, table: Table, zone: ZoneInfo, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.table = table
+        self.zone = zone
+        self._clock = clock
+
+    async def get(self, appointment_id: str) -> Appointment | None:
+        """Return an appointment, or None."""
+        item = await self.table.get(_key(appointment_id))
+        return _from_item(item) if item is not None else None
+
+    async def add(self, appointment: Appointment) -> bool:
+        """Write an appointment under its own id, with its slots if it is open; False if that id is taken.
+
+        Raises:
+            SlotTaken: the doctor has another appointment at that time.
+        """
+        appointment = replace(appointment, doctor_name=await self.doctor(appointment.doctor_name))
+        slots = slots_of(appointment) if appointment.status in OPEN_APPOINTMENTS else {}
+        writes: list[Write] = [Put(_to_item(appointment), Absent(PARTITION))]
+        writes += [take(key, time, appointment.id) for key, time in slots.items()]
+        try:
+            await self.table.transact(writes, f"add-{appointment.id[-31:]}")
+        except ConditionFailed as error:
+            if 0 in error.failed:
+                return False
+            raise SlotTaken(error.failed) from error
+        return True
+
+    async def create(self, new: NewAppointment, request_id: str) -> Appointment:
+        """Make an appointment under a new number; the same request again returns the same appointment.
+
+        Args:
+            new: what is wanted.
+            request_id: at most 36 characters, unique for what may happen once.
+
+        Raises:
+            SlotTaken: the doctor has another appointment at that time.
+        """
+        doctor = await self.doctor(new.doctor_name)
+        for _ in range(_TRIES):
+            known = await records.request_target(self.table, request_id)
+            if known is not None and (appointment := await self.get(known)) is not None:
+                return appointment
+            appointment = await self._numbered(new, doctor)
+            writes: list[Write] = [records.request_record(request_id, appointment.id, appointment.created_at)]
+            writes.append(Put(_to_item(appointment), Absent(PARTITION)))
+            writes += [take(key, time, appointment.id) for key, time in slots_of(appointment).items()]
+            try:
+                await self.table.transact(writes, f"{request_id[:24]}-{appointment.id[-11:]}")
+            except ConditionFailed as error:
+                if min(error.failed) > 1:
+                    raise SlotTaken(error.failed) from error
+                continue  # the request was faster elsewhere, or the number was taken past the counter
+            return appointment
+        raise ConditionFailed
+
+    async def cancel(self, appointment_id: str, request_id: str) -> Appointment | None:
+        """Cancel an open appointment and free its time; the same request again returns the cancelled appointment.
+
+        Returns:
+            The cancelled appointment; None if there is none, or it is over.
+        """
+        return await self._change(appointment_id, request_id, lambda appointment: replace(appointment, status=AppointmentStatus.CANCELLED))
+
+    async def move(self, appointment_id: str, starts_at: datetime, request_id: str) -> Appointment | None:
+        """Move an open appointment to another time; the same request again returns the moved appointment.
+
+        Returns:
+            The moved appointment; None if there is none, or it is over.
+
+        Raises:
+            SlotTaken: the doctor has another appointment at that time; the appointment stays where it was.
+        """
+        return await self._change(appointment_id, request_id, lambda appointment: replace(appointment, starts_at=starts_at.astimezone(UTC)))
+
+    async def doctor(self, name: str) -> str:
+        """Return how this doctor's name is spelt, taking it as spelt here when it is new.
+
+        "doctor Rodriguez" finds "Dr. Rodríguez", so that the index by doctor holds one spelling.
+        """
+        keys = doctor_keys(name)
+        for key in keys:
+            if (item := await self.table.get(Key("DOCTORS", key))) is not None:
+                return Reader(item).text("name")
+        entry = {PARTITION: "DOCTORS", SORT: keys[0], "name": name.strip()}
+        try:
+            await self.table.put(entry, Absent(PARTITION))
+        except ConditionFailed:
+            return await self.doctor(name)
+        return name.strip()
+
+    async def with_status(self, status: AppointmentStatus, *, limit: int = 100, cursor: str | None = None) -> Listing[Appointment]:
+        """Return a page of the appointments with a status."""
+        return await self._page(Query(status.value, "StatusIndex", limit=limit, cursor=cursor))
+
+    async def of_patient(self, patient_email: str, *, limit: int = 100, cursor: str | None = None) -> Listing[Appointment]:
+        """Return a page of a patient's appointments."""
+        return await self._page(Query(patient_email, "PatientEmailIndex", limit=limit, cursor=cursor))
+
+    async def of_doctor(
+        self, doctor_name: str, first: datetime, last: datetime, *, limit: int = 100, cursor: str | None = None
+    ) -> Listing[Appointment]:
+        """Return a page of a doctor's appointments that start between two times, both included, in order."""
+        between = (format_instant(first), format_instant(last))
+        return await self._page(Query(await self.doctor(doctor_name), "DoctorDateIndex", between, limit=limit, cursor=cursor))
+
+    async def everything(self, day: date | None = None) -> list[Appointment]:
+        """Return every appointment, or those of one day in the clinic's zone, by time; by index queries instead of a scan."""
+        found = [
+            _from_item(item) for status in AppointmentStatus async for item in records.pages(self.table, Query(status.value, "StatusIndex"))
+        ]
+        kept = [one for one in found if day is None or one.starts_at.astimezone(self.zone).date() == day]
+        return sorted(kept, key=lambda one: (one.starts_at, one.id))
+
+    async def raise_numbering(self, last: int) -> None:
+        """Let numbering go on after `last`; for whoever writes appointments under ids of its own."""
+        await records.raise_numbering(self.table, "APPOINTMENT", last)
+
+    async def delete(self, appointment_id: str) -> None:
+        """Remove an appointment and free its time; removing what is not there succeeds."""
+        appointment = await self.get(appointment_id)
+        if appointment is None:
+            return
+        if appointment.status in OPEN_APPOINTMENTS:
+            await self.cancel(appointment_id, "delete")
+        await self.table.delete(_key(appointment_id))
+
+    async def _numbered(self, new: NewAppointment, doctor: str) -> Appointment:
+        now = records.to_milliseconds(self._clock())
+        return Appointment(
+            id=await records.next_number(self.table, "APPOINTMENT"),
+            patient_name=new.patient_name,
+            patient_email=new.patient_email,
+            doctor_name=doctor,
+            starts_at=new.starts_at.astimezone(UTC),
+            duration_minutes=new.duration_minutes,
+            type=new.type,
+            status=AppointmentStatus.SCHEDULED,
+            time_zone=self.zone.key,
+            created_at=now,
+            updated_at=now,
+            notes=new.notes,
+        )
+
+    async def _change(self, appointment_id: str, request_id: str, changed: Callable[[Appointment], Appointment]) -> Appointment | None:
+        for _ in range(_TRIES):
+            item = await self.table.get(_key(appointment_id))
+            if item is None:
+                return None
+            before = _from_item(item)
+            if item.get("lastRequest") == request_id:
+                return before
+            if before.status not in OPEN_APPOINTMENTS:
+                return None
+            after = replace(changed(before), updated_at=records.to_milliseconds(self._clock()))
+            try:
+                await self.table.transact(_change_writes(before, after, request_id), _token(request_id, before))
+            except ConditionFailed as error:
+                if 0 not in error.failed:
+                    raise SlotTaken(error.failed) from error
+                continue  # somebody changed it since it was read
+            return after
+        raise ConditionFailed
+
+    async def _page(self, query: Query) -> Listing[Appointment]:
+        page = await self.table.query(query)
+        return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
+
+
+def _change_writes(before: Appointment, after: Appointment, request_id: str) -> Sequence[Write]:
+    instant = format_instant(after.starts_at)
+    values: dict[str, Value] = {"status": after.status.value, "date": instant, "appointmentDate": instant}
+    values |= {"updatedAt": format_instant(after.updated_at), "lastRequest": request_id}
+    unchanged = AllOf((OneOf("status", tuple(sorted(OPEN_APPOINTMENTS))), Equals("appointmentDate", format_instant(before.starts_at))))
+    held = slots_of(before)
+    wanted = slots_of(after) if after.status in OPEN_APPOINTMENTS else {}
+    writes: list[Write] = [Change(_key(before.id), Update(set=values), unchanged)]
+    writes += [give_back(key, before.id) for key in held if key not in wanted]
+    writes += [take(key, time, before.id) for key, time in wanted.items() if key not in held]
+    return writes
+
+
+def _token(request_id: str, before: Appointment) -> str:
+    return f"{request_id[:22]}-{int(before.updated_at.timestamp() * 1000)}"
+
+
+def _key(appointment_id: str) -> Key:
+    return Key.twice(f"APPOINTMENT#{appointment_id}")
+
+
+def _to_item(appointment: Appointment) -> Item:
+    key = _key(appointment.id)
+    instant = format_instant(appointment.starts_at)
+    return {
+        PARTITION: key.partition,
+        SORT: key.sort,
+        "id": appointment.id,
+        "patientName": appointment.patient_name,
+        "patientEmail": appointment.patient_email,
+        "doctorName": appointment.doctor_name,
+        # The public attribute is `date`, the key of DoctorDateIndex `appointmentDate`: the same instant in both.
+        "date": instant,
+        "appointmentDate": instant,
+        "timeZone": appointment.time_zone,
+        "duration": appointment.duration_minutes,
+        "type": appointment.type.value,
+        "notes": appointment.notes,
+        "status": appointment.status.value,
+        "createdAt": format_instant(appointment.created_at),
+        "updatedAt": format_instant(appointment.updated_at),
+    }
+
+
+def _from_item(item: Item) -> Appointment:
+    read = Reader(item)
+    starts_at = parse_instant(read.text("date"))
+    created_at = read.maybe_text("createdAt")
+    updated_at = read.maybe_text("updatedAt")
+    return Appointment(
+        id=read.text("id"),
+        patient_name=read.text("patientName"),
+        patient_email=read.text("patientEmail"),
+        doctor_name=read.text("doctorName"),
+        starts_at=starts_at,
+        duration_minutes=int(read.number("duration")),
+        type=AppointmentType(read.text("type")),
+        status=AppointmentStatus(read.text("status")),
+        time_zone=read.text("timeZone", "UTC"),
+        # Appointments written by other programs may carry neither.
+        created_at=parse_instant(created_at) if created_at else starts_at,
+        updated_at=parse_instant(updated_at) if updated_at else starts_at,
+        notes=read.text("notes", ""),
+    )

@@ -1,0 +1,73 @@
+"""The tables as data: one source for the server, the seed script, the infrastructure and the tests.
+
+Both tables carry a few internal records beside the public ones. Their keys have other prefixes and they carry none of the index
+attributes, so no index ever shows them:
+
+orders        REQUEST#{hash}       which order a tool call made (idempotency), until expiresAt
+              COUNTER#ORDER        the last order number given out
+              ATTEMPTS#...         failed identity checks in one hour, until expiresAt
+appointments  REQUEST#{hash}, COUNTER#APPOINTMENT, ATTEMPTS#... likewise
+              SLOT#{doctor}#{time} five minutes of one doctor's time, held by one appointment, until expiresAt
+              DOCTOR#{key}         how a doctor's name is spelt
+"""
+
+from dataclasses import dataclass
+
+PARTITION, SORT = "PK", "SK"
+TTL_ATTRIBUTE = "expiresAt"
+"""Seconds since 1970 after which a record counts as gone (DynamoDB developer guide, "Time to Live")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A global secondary index that projects all attributes; key attributes are strings."""
+
+    name: str
+    partition: str
+    sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """A table with string keys PK and SK, on-demand capacity."""
+
+    name: str
+    indexes: tuple[Index, ...] = ()
+    ttl_attribute: str = TTL_ATTRIBUTE
+    stream: str | None = "NEW_IMAGE"
+    """What the change stream carries; None for no stream."""
+
+    def index(self, name: str) -> Index:
+        """Return the index of this name.
+
+        Raises:
+            KeyError: there is no such index.
+        """
+        return {index.name: index for index in self.indexes}[name]
+
+    def key_attributes(self) -> tuple[str, ...]:
+        """Return every attribute that is a key of the table or of an index, without repetition."""
+        names = [PARTITION, SORT]
+        for index in self.indexes:
+            names += [index.partition] + ([index.sort] if index.sort else [])
+        return tuple(dict.fromkeys(names))
+
+
+def orders_table(name: str = "nova-sonic-orders") -> TableDefinition:
+    """Return the definition of the orders table under the name that this installation gives it."""
+    return TableDefinition(
+        name,
+        (Index("CustomerEmailIndex", "customerEmail"), Index("StatusIndex", "status", "createdAt")),
+    )
+
+
+def appointments_table(name: str = "nova-sonic-appointments") -> TableDefinition:
+    """Return the definition of the appointments table under the name that this installation gives it."""
+    return TableDefinition(
+        name,
+        (
+            Index("PatientEmailIndex", "patientEmail"),
+            Index("DoctorDateIndex", "doctorName", "appointmentDate"),
+            Index("StatusIndex", "status"),
+        ),
+    )
