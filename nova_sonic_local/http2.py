@@ -1,0 +1,253 @@
+"""HTTP/2 on asyncio: connections that hand out their requests as exchanges.
+
+The framing is the `h2` library's. Three things are added, each because a client needs it:
+
+- A GOAWAY from the client is only reported. Node's SDK sends one at once and keeps its stream; RFC 9113 6.8 allows that, and `h2` would
+  refuse all further data.
+- Responses wait in one queue per stream for the client's window and for the socket; whoever writes can wait for room.
+- A response that ends before its request is followed by RST_STREAM(NO_ERROR) (RFC 9113 8.1), else a client that goes on sending would fill
+  its window and hang.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes
+from hyperframe.frame import Frame, GoAwayFrame
+
+from nova_sonic_local.exchange import Exchange
+
+_log = logging.getLogger(__name__)
+
+CONNECTION_WINDOW_BYTES = 64 * 1024 * 1024
+"""Window of a whole connection: so large that one stream that is not read (64 KB) cannot hold up the others."""
+SOCKET_HIGH_WATER_BYTES = 64 * 1024
+MAX_STREAMS_PER_CONNECTION = 200
+
+
+class _PatientConnection(H2Connection):
+    """Goes on after the peer's GOAWAY."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code = ErrorCodes(frame.error_code) if frame.error_code in ErrorCodes else ErrorCodes.NO_ERROR
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
+class Http2Protocol(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        serve: called with each request; must return at once.
+        opened: called when the connection is made, and `closed` when it is gone.
+        closed: see `opened`.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Exchange], None],
+        opened: Callable[["Http2Protocol"], None],
+        closed: Callable[["Http2Protocol"], None],
+    ) -> None:
+        self._serve = serve
+        self._opened = opened
+        self._closed = closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._h2 = _PatientConnection(H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False))
+        self._exchanges: dict[int, Exchange] = {}
+        self._dirty: set[Exchange] = set()
+        self._flush_handle: asyncio.Handle | None = None
+        self._is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- asyncio's contract for stream protocols
+        self._transport = transport
+        transport.set_write_buffer_limits(SOCKET_HIGH_WATER_BYTES)
+        plain_socket = transport.get_extra_info("socket")
+        if plain_socket is not None and plain_socket.family != socket.AF_UNIX:
+            plain_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._opened(self)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            transport.abort()
+            return
+        self._h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS_PER_CONNECTION, SettingCodes.ENABLE_CONNECT_PROTOCOL: 0})
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(CONNECTION_WINDOW_BYTES)
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every exchange."""
+        self._transport = None
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+        for exchange in list(self._exchanges.values()):
+            exchange.lose()
+        self._exchanges.clear()
+        self._closed(self)
+        if exc is not None:
+            _log.debug("connection lost: %r", exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        try:
+            events = self._h2.receive_data(data)
+        except H2Error as error:
+            _log.info("not HTTP/2, or broken: %s", error)
+            self._write()
+            self.close()
+            return
+        for event in events:
+            self._on_event(event)
+        self._write()
+
+    def pause_writing(self) -> None:
+        """Stop pumping: the socket is full."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Pump again."""
+        self._is_paused = False
+        self._dirty.update(self._exchanges.values())
+        self._flush()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case RequestReceived():
+                headers = {str(name): str(value) for name, value in event.headers or ()}
+                exchange = Exchange(self, event.stream_id or 0, headers)
+                self._exchanges[exchange.stream_id] = exchange
+                self._serve(exchange)
+            case DataReceived():
+                self._on_data(event)
+            case StreamEnded():
+                ended = self._exchanges.get(event.stream_id or 0)
+                if ended is not None:
+                    ended.receive_end()
+                    if ended.is_complete:
+                        del self._exchanges[ended.stream_id]
+            case StreamReset():
+                reset = self._exchanges.pop(event.stream_id or 0, None)
+                if reset is not None:
+                    reset.lose()
+            case WindowUpdated():
+                touched = self._exchanges.get(event.stream_id or 0)
+                self._dirty.update(self._exchanges.values() if not event.stream_id else [touched] if touched else [])
+                self.schedule()
+            case _:
+                pass
+
+    def _on_data(self, event: DataReceived) -> None:
+        exchange = self._exchanges.get(event.stream_id or 0)
+        if exchange is not None:
+            exchange.receive(event.data or b"", event.flow_controlled_length or 0)
+        elif event.flow_controlled_length:
+            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id or 0)
+
+    def schedule(self, exchange: Exchange | None = None) -> None:
+        """Send what is waiting, soon: what is written in one turn of the loop leaves in one write."""
+        if exchange is not None:
+            self._dirty.add(exchange)
+        if self._flush_handle is None and self._transport is not None:
+            self._flush_handle = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_handle = None
+        for exchange in list(self._dirty):
+            if self._is_paused:
+                break
+            self._dirty.discard(exchange)
+            self._pump(exchange)
+        self._write()
+
+    def _pump(self, exchange: Exchange) -> None:
+        try:
+            while exchange.outgoing:
+                room = min(self._h2.local_flow_control_window(exchange.stream_id), self._h2.max_outbound_frame_size)
+                if room <= 0:
+                    return
+                self._h2.send_data(exchange.stream_id, exchange.take(room))
+            if exchange.wants_end:
+                self._finish(exchange)
+        except H2Error as error:
+            _log.debug("stream %d: %s", exchange.stream_id, error)
+            self._exchanges.pop(exchange.stream_id, None)
+            exchange.lose()
+
+    def _finish(self, exchange: Exchange) -> None:
+        self._h2.end_stream(exchange.stream_id)
+        exchange.complete()
+        if exchange.is_request_ended:
+            self._exchanges.pop(exchange.stream_id, None)
+        elif exchange.patience_seconds:
+            self._loop.call_later(exchange.patience_seconds, self.reset, exchange, ErrorCodes.NO_ERROR)
+        else:
+            self.reset(exchange, ErrorCodes.NO_ERROR)
+
+    def send_headers(self, exchange: Exchange, headers: list[tuple[str, str]]) -> None:
+        """Send the response head of an exchange."""
+        try:
+            self._h2.send_headers(exchange.stream_id, headers)
+        except H2Error as error:
+            _log.debug("stream %d: %s", exchange.stream_id, error)
+            exchange.lose()
+            return
+        self.schedule(exchange)
+
+    def acknowledge(self, exchange: Exchange, size: int) -> None:
+        """Give back window for data that was consumed; `h2` sends WINDOW_UPDATE in batches."""
+        if self._transport is None or size == 0:
+            return
+        try:
+            self._h2.acknowledge_received_data(size, exchange.stream_id)
+        except H2Error as error:
+            _log.debug("stream %d: %s", exchange.stream_id, error)
+        self.schedule()
+
+    def reset(self, exchange: Exchange, code: ErrorCodes) -> None:
+        """Send RST_STREAM."""
+        if self._exchanges.pop(exchange.stream_id, None) is not None:
+            try:
+                self._h2.reset_stream(exchange.stream_id, code)
+            except H2Error as error:
+                _log.debug("stream %d: %s", exchange.stream_id, error)
+            self._write()
+        exchange.lose()
+
+    def go_away(self) -> None:
+        """Send GOAWAY(NO_ERROR) and close the connection."""
+        self._h2.close_connection(ErrorCodes.NO_ERROR)
+        self._write()
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket after what is written has left."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection: TCP RST, nothing more is sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self) -> None:
+        if self._transport is not None and (data := self._h2.data_to_send()):
+            self._transport.write(data)

@@ -1,0 +1,59 @@
+"""How an emulator is set up."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from nova_sonic_local.brains.interface import Brain, Prompt, Voice
+from nova_sonic_local.envelope import SignatureCheck
+from nova_sonic_local.parsing import Checks
+from nova_sonic_local.turns import Manner
+
+
+class Head(Enum):
+    """When the response head is sent."""
+
+    FIRST_EVENT = "first_event"
+    """After the first valid event, as the service does (clients that waited for it before sending anything timed out)."""
+    AT_ONCE = "at_once"
+
+
+type BrainFactory = Callable[[Prompt], Brain]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that can be chosen. The defaults suit tests: free ports, the script brain, the built-in voice."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """For TLS; 0 is any free port."""
+    h2c_port: int = 0
+    """For HTTP/2 without TLS (prior knowledge)."""
+    ca_dir: Path | None = None
+    """Where the certificate authority is kept; None makes one for this run."""
+    brain: str | BrainFactory = "script"
+    """demo, script, echo, or what makes a brain for a prompt."""
+    scenario: Path | None = None
+    """File for the demo or script brain."""
+    voice: str | Voice = "builtin"
+    """auto, espeak, flite, builtin, or a voice."""
+    signatures: SignatureCheck = SignatureCheck.OFF
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Access key id to secret access key, for the strict signature check."""
+    checks: Checks = Checks.STRICT
+    head: Head = Head.FIRST_EVENT
+    manner: Manner = field(default_factory=Manner)
+    time_scale: float = 1.0
+    """Multiplies the 8 minutes of a stream and the idle times."""
+    idle_profile: int = 55
+    """55 or 295 seconds without audio or interactive content."""
+    silence_resets_idle: bool = True
+    """Whether silent audio counts as audio; reports differ."""
+    max_streams: int = 20
+    """Streams at the same time; one more gets HTTP 429. 20 is the usual quota of an account."""
+    fault: str = ""
+    """For every stream; see faults.py."""
+    seed: int = 0
+    """Of all ids."""

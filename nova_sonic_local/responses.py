@@ -1,0 +1,24 @@
+"""Responses that are no stream, and the head of those that are."""
+
+import orjson
+
+from nova_sonic_local.exchange import Exchange
+
+
+def send_stream_head(exchange: Exchange, request_id: str) -> None:
+    """Send the head of a stream of events."""
+    exchange.send_head(200, [("content-type", "application/vnd.amazon.eventstream"), ("x-amzn-requestid", request_id)])
+
+
+def send_error(exchange: Exchange, request_id: str, status: int, kind: str, message: str) -> None:
+    """Refuse a request: the error's name in x-amzn-errortype, its text in a JSON body."""
+    body = orjson.dumps({"message": message})
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("x-amzn-requestid", request_id),
+        ("x-amzn-errortype", kind),
+    ]
+    exchange.send_head(status, headers)
+    exchange.write(body)
+    exchange.finish()

@@ -1,0 +1,115 @@
+"""Nova Sonic Local: an emulator of Amazon Nova Sonic's bidirectional stream, on HTTP/2 with TLS (ALPN h2) and without (prior knowledge)."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nova_sonic_local.brains.interface import Voice
+from nova_sonic_local.casting import choose_brain, choose_voice
+from nova_sonic_local.certificates import server_context
+from nova_sonic_local.clock import Clock, LoopClock
+from nova_sonic_local.http2 import Http2Protocol
+from nova_sonic_local.options import Options
+from nova_sonic_local.service import Service
+from nova_sonic_local.stream import House
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted; with asyncio's 100, five hundred clients that return at once stall for seconds."""
+
+
+class NovaSonicLocal:
+    """A running emulator: `async with NovaSonicLocal(Options()) as emulator`.
+
+    Args:
+        options: how it is set up.
+        clock: for tests; None is the event loop's time.
+    """
+
+    def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
+        self.options = options or Options()
+        self._clock = clock
+        self._open = contextlib.AsyncExitStack()
+        self._connections: set[Http2Protocol] = set()
+        self._service: Service | None = None
+        self._ca_file: Path | None = None
+        self._voice: Voice | None = None
+        self._ports: tuple[int, int] = (0, 0)
+
+    @property
+    def endpoint(self) -> str:
+        """URL for clients over TLS; they must trust `ca_file`."""
+        return f"https://{self._url_host}:{self._ports[0]}"
+
+    @property
+    def h2c_endpoint(self) -> str:
+        """URL for clients that speak HTTP/2 without TLS and without upgrade."""
+        return f"http://{self._url_host}:{self._ports[1]}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate authority, PEM."""
+        if self._ca_file is None:
+            raise RuntimeError("the emulator is not running")
+        return self._ca_file
+
+    @property
+    def voice(self) -> Voice | None:
+        """Who speaks, None before the start."""
+        return self._voice
+
+    @property
+    def live_streams(self) -> int:
+        """Streams being served now."""
+        return self._service.live_streams if self._service is not None else 0
+
+    @property
+    def live_connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._connections)
+
+    @property
+    def _url_host(self) -> str:
+        host = self.options.host
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104 -- compared, not bound: any address is reached by loopback
+            return "127.0.0.1"
+        return f"[{host}]" if ":" in host else host
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._open.aclose()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        directory = self.options.ca_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nova-sonic-local-")))
+        context, self._ca_file = await asyncio.to_thread(server_context, directory)
+        self._voice = choose_voice(self.options)
+        self._service = Service(House(self.options, self._clock or LoopClock(), self._voice, choose_brain(self.options)))
+        loop = asyncio.get_running_loop()
+        factory = self._protocol_factory(self._service)
+        secure = await loop.create_server(factory, self.options.host, self.options.port, ssl=context, backlog=BACKLOG)
+        stack.push_async_callback(self._stop, secure)
+        plain = await loop.create_server(factory, self.options.host, self.options.h2c_port, backlog=BACKLOG)
+        stack.push_async_callback(self._stop, plain)
+        self._ports = (secure.sockets[0].getsockname()[1], plain.sockets[0].getsockname()[1])
+
+    def _protocol_factory(self, service: Service) -> Callable[[], Http2Protocol]:
+        return lambda: Http2Protocol(service.accept, self._connections.add, self._connections.discard)
+
+    async def _stop(self, server: asyncio.Server) -> None:
+        server.close()
+        if self._service is not None:
+            await self._service.close()
+        for connection in list(self._connections):
+            connection.go_away()
+        await asyncio.sleep(0)
+        for connection in list(self._connections):
+            connection.abort()
+        await server.wait_closed()

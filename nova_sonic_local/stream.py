@@ -1,0 +1,233 @@
+"""One bidirectional stream, from its first byte to its last: unwrap, check the order, answer, and end as the service ends.
+
+The stream is read by one task; answers and timers run beside it in one task group. Whatever ends the stream is raised in one of them and
+comes together in `Stream.run`.
+"""
+
+import asyncio
+from array import array
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import assert_never
+
+from nova_sonic_local.brains.echo import EchoEngine
+from nova_sonic_local.brains.interface import Voice
+from nova_sonic_local.clock import Clock
+from nova_sonic_local.deadlines import Deadlines
+from nova_sonic_local.emission import Emitter
+from nova_sonic_local.ending import Cut, end_stream
+from nova_sonic_local.engine import Engine
+from nova_sonic_local.envelope import Envelope
+from nova_sonic_local.exchange import Exchange, StreamLost
+from nova_sonic_local.faults import Fault, FaultPlan
+from nova_sonic_local.ids import Ids
+from nova_sonic_local.models import Model
+from nova_sonic_local.options import BrainFactory, Head, Options
+from nova_sonic_local.order import Answered, Border, Heard, Meaning, OrderEngine, Ready, State, Typed
+from nova_sonic_local.parsing import EventParser
+from nova_sonic_local.refusals import Refusal, Refused
+from nova_sonic_local.responses import send_stream_head
+from nova_sonic_local.signing import SignatureError
+from nova_sonic_local.turns import Equipment, Finals, Manner, TurnEngine
+
+SPEECH_AHEAD_BYTES = 64 * 1024
+"""Speech waits while this much of the response is not sent yet."""
+OUTPUT_LIMIT_BYTES = 256 * 1024
+"""Input is not read while this much of the response is not sent yet: the client does not read."""
+_SILENCE_PEAK = 64
+"""Samples below this (-54 dBFS) are silence for the idle timer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, after the checks that need no event."""
+
+    exchange: Exchange
+    request_id: str
+    model_id: str
+    """As the client wrote it."""
+    model: Model
+    plan: FaultPlan
+    envelope: Envelope
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all streams share."""
+
+    options: Options
+    clock: Clock
+    voice: Voice
+    open_brain: BrainFactory | None
+    """None for the echo."""
+
+
+class Withheld(Enum):
+    """What a fault keeps from the client."""
+
+    NOTHING = "nothing"
+    HEAD = "head"
+    EVERYTHING = "everything"
+
+
+class Stream:
+    """Serves one request.
+
+    Args:
+        request: the request.
+        house: what it is answered with.
+    """
+
+    def __init__(self, request: Request, house: House) -> None:
+        self._request = request
+        self._exchange = request.exchange
+        self._plan = request.plan
+        self._house = house
+        self._pending_tools: set[str] = set()
+        self._parser = EventParser(request.model, house.options.checks)
+        self._order = OrderEngine(request.model_id, request.model, house.options.checks, self._pending_tools)
+        self._deadlines = Deadlines(house.clock.now(), house.options.idle_profile, house.options.time_scale)
+        self._engine: Engine | None = None
+        self._events = 0
+        self._withheld = Withheld.HEAD if request.plan.has(Fault.NO_200) else Withheld.NOTHING
+
+    async def run(self) -> None:
+        """Serve the stream to its end."""
+        endings: tuple[BaseException, ...] = ()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch())
+                await self._read(tasks)
+                if self._engine is not None:
+                    self._engine.finish()
+                watch.cancel()
+        except* (Refused, SignatureError, StreamLost, Cut) as group:
+            endings = group.exceptions
+        finally:
+            if self._engine is not None:
+                await self._engine.close()
+        if not endings:
+            self._send_head()
+        end_stream(self._exchange, self._request.request_id, endings[0] if endings else None)
+        await self._exchange.drained()
+
+    async def _watch(self) -> None:
+        """End the stream when its time is up."""
+        while True:
+            when, _ = self._deadlines.next()
+            await self._house.clock.sleep_until(when)
+            when, refusal = self._deadlines.next()
+            if when <= self._house.clock.now():
+                raise Refused(refusal)
+
+    async def _read(self, tasks: asyncio.TaskGroup) -> None:
+        """Take events until the session, or the request, ends."""
+        if self._house.options.head is Head.AT_ONCE:
+            self._send_head()
+        await self._strike()
+        while (data := await self._exchange.read()) is not None:
+            for payload in self._request.envelope.feed(data):
+                if payload is None:
+                    return
+                await self._take(payload, tasks)
+                if self._order.state is State.DONE:
+                    return
+        if not self._events:
+            raise Refused(Refusal.NO_INPUT)
+
+    async def _take(self, payload: bytes, tasks: asyncio.TaskGroup) -> None:
+        meaning = self._order.accept(self._parser.parse_chunk(payload))
+        self._events += 1
+        self._deadlines.start(self._house.clock.now())
+        self._send_head()
+        if isinstance(meaning, Ready):
+            self._engine = self._open_engine(meaning, tasks)
+        elif meaning is not None and self._engine is not None:
+            await self._exchange.room(OUTPUT_LIMIT_BYTES)
+            await self._act(self._engine, meaning)
+        await self._strike()
+
+    async def _act(self, engine: Engine, meaning: Meaning) -> None:
+        match meaning:
+            case Heard():
+                if self._house.options.silence_resets_idle or not _is_silent(meaning.pcm):
+                    self._deadlines.touch(self._house.clock.now())
+                await engine.hear(meaning.pcm)
+            case Typed():
+                self._deadlines.touch(self._house.clock.now())
+                engine.read(meaning.text)
+            case Answered():
+                self._deadlines.touch(self._house.clock.now())
+                engine.take_result(meaning.tool_use_id, meaning.result)
+            case Border.AUDIO:
+                engine.end_audio()
+            case Border.PROMPT:
+                engine.finish()
+            case Border.SESSION | Ready() | None:
+                pass
+            case _:
+                assert_never(meaning)
+
+    def _open_engine(self, ready: Ready, tasks: asyncio.TaskGroup) -> Engine:
+        house, request = self._house, self._request
+        emitter = Emitter(self._write, request.ids, ready.prompt_name)
+        if house.open_brain is None:
+            return EchoEngine(emitter, ready.prompt.output_hertz, self._room)
+        equipment = Equipment(
+            model=request.model,
+            brain=house.open_brain(ready.prompt),
+            voice=house.voice,
+            emitter=emitter,
+            ids=request.ids,
+            clock=house.clock,
+            manner=_manner(house.options.manner, request.plan),
+            tasks=tasks,
+            room=self._room,
+            pending_tools=self._pending_tools,
+        )
+        return TurnEngine(ready, equipment)
+
+    def _send_head(self) -> None:
+        if self._withheld is Withheld.NOTHING:
+            send_stream_head(self._exchange, self._request.request_id)
+
+    def _write(self, data: bytes) -> None:
+        if self._withheld is Withheld.NOTHING:
+            self._exchange.write(data)
+
+    async def _room(self) -> None:
+        await self._exchange.room(SPEECH_AHEAD_BYTES)
+
+    async def _strike(self) -> None:
+        """Let the fault of this stream happen, if this is its moment."""
+        if self._plan.event != self._events:
+            return
+        match self._plan.fault:
+            case Fault.EXCEPTION:
+                raise Refused(next(row for row in Refusal if row.value.member is self._plan.member))
+            case Fault.STALL:
+                self._withheld = Withheld.EVERYTHING
+            case Fault.SLOW_READER:
+                await self._exchange.lost()
+            case None | Fault.NO_200 | Fault.LATE_FINAL | Fault.NO_FINAL | Fault.DOUBLE_ENCODED_ARGS:
+                pass
+            case fault:
+                raise Cut(fault)
+
+
+def _manner(manner: Manner, plan: FaultPlan) -> Manner:
+    match plan.fault:
+        case Fault.LATE_FINAL:
+            return replace(manner, finals=Finals.WITH_NEXT_TURN)
+        case Fault.NO_FINAL:
+            return replace(manner, finals=Finals.NEVER)
+        case Fault.DOUBLE_ENCODED_ARGS:
+            return replace(manner, argument_encodings=2)
+        case _:
+            return manner
+
+
+def _is_silent(pcm: bytes) -> bool:
+    samples = array("h", pcm)
+    return not samples or (max(samples) < _SILENCE_PEAK and min(samples) > -_SILENCE_PEAK)
