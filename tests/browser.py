@@ -1,5 +1,6 @@
 """Headless Chromium for tests. Import the `chromium` fixture into a conftest to use it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,21 +19,25 @@ class PageOptions:
 
     Attributes:
         microphone: WAV file that the fake microphone plays in a loop; None gives Chromium's beeps.
+        has_microphone: whether there is one at all.
         grant: whether the page may use the microphone; False refuses as a user would.
         locale: what `navigator.language` says.
         color_scheme: what `prefers-color-scheme` says.
         width: of the viewport in CSS pixels.
         height: of the viewport in CSS pixels.
         init_script: JavaScript that runs before the page's own.
+        arguments: more of Chromium's command line.
     """
 
     microphone: Path | None = None
+    has_microphone: bool = True
     grant: bool = True
     locale: str = "en-US"
     color_scheme: Literal["light", "dark"] = "light"
     width: int = 1440
     height: int = 820
     init_script: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 class Chromium:
@@ -42,8 +47,10 @@ class Chromium:
         self.executable = executable
 
     def _arguments(self, options: PageOptions) -> list[str]:
-        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=user-gesture-required"]
+        arguments = ["--no-sandbox", "--autoplay-policy=user-gesture-required", *options.arguments]
         arguments.append("--use-fake-ui-for-media-stream" if options.grant else "--deny-permission-prompts")
+        if options.has_microphone:
+            arguments.append("--use-fake-device-for-media-stream")
         if options.microphone is not None:
             arguments.append(f"--use-file-for-fake-audio-capture={options.microphone}")
         return arguments
@@ -71,6 +78,13 @@ class Chromium:
             finally:
                 await browser.close()
             assert faults == []
+
+
+async def until(page: Page, expression: str) -> None:
+    """Wait until a JavaScript expression is true; unlike Playwright's own wait it needs no eval, which the page's policy forbids."""
+    look = f"new Promise((done) => {{ const look = () => ({expression}) ? done() : setTimeout(look, 20); look(); }})"
+    async with asyncio.timeout(15):
+        await page.evaluate(look)
 
 
 @pytest.fixture(scope="session")
