@@ -1,0 +1,1 @@
+"""Nova Sonic on Amazon Bedrock: the only place that knows the AWS streaming SDK."""

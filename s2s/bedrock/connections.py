@@ -1,0 +1,146 @@
+"""TLS connections to the model's endpoint, over AWS's Common Runtime.
+
+The Common Runtime cannot cancel one stream of a connection, so a stream is torn down by closing its connection. That is why a connection
+carries one stream unless told otherwise, and why one that carried a broken stream takes no new ones.
+"""
+
+import asyncio
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+from awscrt.http import Http2ClientConnection
+from awscrt.io import ClientBootstrap, ClientTlsContext, DefaultHostResolver, EventLoopGroup, SocketOptions, TlsContextOptions
+
+from s2s.bedrock.sockets import disable_nagle
+from s2s.bedrock.threads import RuntimeFailure, follow
+
+RECEIVE_WINDOW_BYTES: Final = 512 * 1024
+"""How much of the model's output may wait unread in a stream: some seconds of speech in base64 twice over."""
+CLOSING_SECONDS: Final = 1.0
+"""How long a connection may take to close; the Common Runtime goes on by itself after that."""
+_HTTPS_PORT: Final = 443
+
+
+class CannotConnect(OSError):
+    """No connection: no such host, refused, certificate not trusted, no HTTP/2, or too slow."""
+
+
+class Connection:
+    """One HTTP/2 connection and how many streams it carries.
+
+    Args:
+        http: the Common Runtime's connection.
+    """
+
+    def __init__(self, http: Http2ClientConnection) -> None:
+        self.http = http
+        self.streams = 0
+        self.is_tainted = False
+
+    def has_room(self, limit: int) -> bool:
+        """Return whether another stream may be opened on it."""
+        return self.streams < limit and not self.is_tainted and bool(self.http.is_open())
+
+    async def close(self) -> None:
+        """Close it and everything on it. Returns in bounded time."""
+        closing = follow(self.http.close())
+        with suppress(TimeoutError, RuntimeFailure):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await closing
+
+
+class Connections:
+    """Opens connections and hands them out.
+
+    Args:
+        endpoint_uri: https URI; HTTP/2 is agreed on in the TLS handshake (ALPN), so there is no plain variant.
+        ca_file: certificate authority to trust beside none other; None for the system's.
+        streams_per_connection: how many sessions die together when a connection does.
+        connect_seconds: time for name resolution, TCP and TLS together.
+
+    Raises:
+        ValueError: the URI is not https.
+    """
+
+    def __init__(self, endpoint_uri: str, *, ca_file: str | None, streams_per_connection: int, connect_seconds: float) -> None:
+        parts = urlsplit(endpoint_uri)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ValueError(f"the model's endpoint must be an https URI, not {endpoint_uri}")
+        self._host, self._port = parts.hostname, parts.port or _HTTPS_PORT
+        self._limit = streams_per_connection
+        self._connect_seconds = connect_seconds
+        group = EventLoopGroup(1)
+        self._bootstrap = ClientBootstrap(group, DefaultHostResolver(group))
+        options = TlsContextOptions()
+        if ca_file is not None:
+            options.override_default_trust_store_from_path(None, ca_file)
+        self._tls = ClientTlsContext(options)
+        self._open: list[Connection] = []
+
+    async def acquire(self) -> Connection:
+        """Return a connection with one more stream on it.
+
+        Raises:
+            CannotConnect: there is none to be had in time.
+        """
+        found = next((connection for connection in self._open if connection.has_room(self._limit)), None)
+        if found is None:
+            found = Connection(await self._connect())
+            self._open.append(found)
+        found.streams += 1
+        return found
+
+    async def release(self, connection: Connection, *, broken: bool) -> None:
+        """Give a stream's place back; a connection without streams is closed, and so ends a stream that is still open on it.
+
+        Args:
+            connection: from acquire.
+            broken: the stream did not end in order, so the connection takes no new ones.
+        """
+        connection.streams -= 1
+        connection.is_tainted = connection.is_tainted or broken
+        if connection.streams == 0:
+            self._open.remove(connection)
+            await connection.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        connections, self._open = self._open, []
+        await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def _connect(self) -> Http2ClientConnection:
+        tls = self._tls.new_connection_options()
+        tls.set_server_name(self._host)
+        tls.set_alpn_list(["h2"])
+        socket_options = SocketOptions()
+        socket_options.connect_timeout_ms = int(self._connect_seconds * 1000)
+        attempt: Future[Http2ClientConnection] = Http2ClientConnection.new(
+            host_name=self._host,
+            port=self._port,
+            bootstrap=self._bootstrap,
+            socket_options=socket_options,
+            tls_connection_options=tls,
+            manual_window_management=True,
+            initial_window_size=RECEIVE_WINDOW_BYTES,
+        )
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                connection = await follow(attempt)
+        except RuntimeFailure as error:
+            raise CannotConnect(f"no connection to {self._host}:{self._port}: {error}") from None
+        except TimeoutError:
+            # An untrusted certificate comes here too: s2n reports it after 20 s (its blinding delay), long after we gave up.
+            attempt.add_done_callback(_close_late)
+            raise CannotConnect(f"no connection to {self._host}:{self._port} within {self._connect_seconds:g} s") from None
+        except asyncio.CancelledError:
+            attempt.add_done_callback(_close_late)
+            raise
+        disable_nagle(self._port)
+        return connection
+
+
+def _close_late(attempt: "Future[Http2ClientConnection]") -> None:
+    if attempt.exception() is None:
+        attempt.result().close()
