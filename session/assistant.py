@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from s2s.events import Endpointing, InferenceConfiguration
+from s2s.limits import RATES_HERTZ, clean_text
 from s2s.models import ModelCapabilities
 from session.errors import NotAllowed
 from session.events import HistoryTurn, Start
 
 CLIENT_CHOICES = frozenset({"prompt", "voice", "inference", "endpointing", "history"})
 """What `client_may_set` can hold. The language is always the client's choice among those that the assistant speaks."""
+_INFERENCE_RULE = "max_tokens is a whole number from 1, top_p and temperature are between 0 and 1"
 
 
 class AssistantError(ValueError):
@@ -73,11 +75,11 @@ def parse_assistant(text: str) -> AssistantProfile:
             name=str(data["name"]),
             default_language=str(data["default_language"]),
             languages=MappingProxyType(languages),
-            tools=tuple(str(name) for name in data.get("tools", ())),
-            client_may_set=frozenset(str(name) for name in data.get("client_may_set", ())),
-            inference=InferenceConfiguration(**data.get("inference", {})),
+            tools=_texts(data, "tools"),
+            client_may_set=frozenset(_texts(data, "client_may_set")),
+            inference=_parse_inference(data.get("inference", {})),
             endpointing=Endpointing(data["endpointing"]) if "endpointing" in data else None,
-            hidden_markers=tuple(str(marker) for marker in data.get("hidden_markers", ())),
+            hidden_markers=_texts(data, "hidden_markers"),
         )
     except KeyError as error:
         raise AssistantError(f"missing: {error.args[0]}") from error
@@ -85,6 +87,9 @@ def parse_assistant(text: str) -> AssistantProfile:
         raise AssistantError(str(error)) from error
     if profile.default_language not in profile.languages:
         raise AssistantError(f"default_language {profile.default_language} has no [languages.{profile.default_language}]")
+    for language, own in profile.languages.items():
+        if not clean_text(own.prompt).strip() or not own.voice_id:
+            raise AssistantError(f"languages.{language}: prompt and voice must not be empty")
     if unknown := profile.client_may_set - CLIENT_CHOICES:
         raise AssistantError(f"client_may_set: {', '.join(sorted(unknown))} cannot be set by clients")
     return profile
@@ -99,8 +104,10 @@ def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabiliti
         model: what the model can do.
 
     Raises:
-        NotAllowed: the language is not spoken, or the voice does not exist.
+        NotAllowed: the language is not spoken, the voice does not exist, or a number is out of its range.
     """
+    if start.input_hertz not in RATES_HERTZ or start.output_hertz not in RATES_HERTZ:
+        raise NotAllowed(f"Speech has {', '.join(map(str, RATES_HERTZ))} samples per second.")
     language = start.language or profile.default_language
     if language not in profile.languages:
         raise NotAllowed(f"The assistant does not speak {language[:20]!r}.")
@@ -109,18 +116,45 @@ def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabiliti
     voice_id = start.voice_id if start.voice_id and "voice" in may else own.voice_id
     if not model.may_have_voice(voice_id):
         raise NotAllowed(f"The model has no voice {voice_id[:40]!r}.")
+    inference = start.inference if start.inference and "inference" in may else profile.inference
+    if not _is_possible(inference):
+        raise NotAllowed(f"The numbers cannot be used: {_INFERENCE_RULE}.")
+    prompt = clean_text(start.prompt or "").strip() if "prompt" in may else ""
     endpointing = start.endpointing if start.endpointing and "endpointing" in may else profile.endpointing
     return SessionPlan(
         assistant=profile.name,
         language=language,
         voice_id=voice_id,
-        prompt=start.prompt if start.prompt and "prompt" in may else own.prompt,
+        prompt=prompt or own.prompt,
         tools=profile.tools,
-        inference=start.inference if start.inference and "inference" in may else profile.inference,
+        inference=inference,
         endpointing=endpointing if model.turn_detection else None,
         takes_text=model.text_turns,
         hidden_markers=profile.hidden_markers,
         input_hertz=start.input_hertz,
         output_hertz=start.output_hertz,
         history=start.history if "history" in may else (),
+    )
+
+
+def _texts(data: Mapping[str, object], key: str) -> tuple[str, ...]:
+    values = data.get(key, [])
+    if not isinstance(values, list):
+        raise TypeError(f"{key}: a list of texts is expected")
+    return tuple(str(value) for value in values)
+
+
+def _parse_inference(row: Mapping[str, float]) -> InferenceConfiguration:
+    inference = InferenceConfiguration(**row)  # type: ignore[arg-type]  # the check below refuses what is no number
+    if not _is_possible(inference):
+        raise ValueError(f"inference: {_INFERENCE_RULE}")
+    return inference
+
+
+def _is_possible(inference: InferenceConfiguration) -> bool:
+    return (
+        inference.max_tokens >= 1
+        and inference.max_tokens == int(inference.max_tokens)
+        and 0 <= inference.top_p <= 1
+        and 0 <= inference.temperature <= 1
     )

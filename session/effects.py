@@ -98,7 +98,9 @@ class Send:
 
     events: tuple[InputEvent, ...]
     audio_ms: float = 0.0
-    """How much of the user's audio the group carries; such a group may be dropped when the model stops reading."""
+    """How much audio the group carries; such a group may be dropped when the model stops reading."""
+    is_filler: bool = False
+    """Silence that keeps the stream alive: of use only while nothing else waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from s2s.events import Role
-from s2s.limits import STRICT, TextProfile
+from s2s.limits import STRICT, TextProfile, clean_text
 from session.events import HistoryTurn
 
 
@@ -14,7 +14,7 @@ def replayable(turns: Iterable[HistoryTurn], limits: TextProfile = STRICT) -> tu
     """
     joined: list[HistoryTurn] = []
     for turn in turns:
-        text = turn.text.strip()
+        text = clean_text(turn.text).strip()
         if not text or turn.role not in (Role.USER, Role.ASSISTANT):
             continue
         if joined and joined[-1].role is turn.role:
@@ -37,16 +37,19 @@ def heard_text(blocks: Iterable[tuple[str, float]], heard_ms: float) -> str:
     """Return what of an interrupted answer was heard.
 
     Args:
-        blocks: (text, milliseconds of its speech) in order.
+        blocks: (text, milliseconds of its speech) in order; a text without speech belongs to the speech after it.
         heard_ms: how much of the speech was played; a block that was cut keeps the same share of its words.
     """
     heard: list[str] = []
+    words: list[str] = []
     left = heard_ms
     for text, duration in blocks:
+        words += text.split()
+        if duration <= 0:
+            continue
         if left <= 0:
             break
-        words = text.split()
-        share = 1.0 if duration <= left else left / duration
-        heard += words[: round(len(words) * share)]
+        heard += words[: round(len(words) * min(1.0, left / duration))]
+        words = []
         left -= duration
     return " ".join(heard)

@@ -16,14 +16,10 @@ from s2s.events import (
     ToolResult,
     ToolSpec,
 )
-from s2s.limits import split_text
+from s2s.limits import PRIMING_MS, split_text
 from session.assistant import SessionPlan
 from session.events import HistoryTurn
 from session.history import replayable
-
-PRIMING_MS = 100.0
-"""Silence sent right before a typed turn: the model answers in speech only if it has heard at least 68 ms since its last turn (measured by
-others on the live service: 66 ms failed, 68 ms worked)."""
 
 
 class Wording:
@@ -63,7 +59,7 @@ class Wording:
         return self.audio(bytes(2 * round(duration_ms * self._bytes_per_ms / 2)))
 
     def typed_turn(self, text: str) -> tuple[InputEvent, ...]:
-        """Return a typed turn of the user, with the silence that it needs before it."""
+        """Return a typed turn of the user, with the silence without which the model answers it mutely."""
         return (*self.silence(PRIMING_MS), *self._text(Role.USER, text, interactive=True))
 
     def tool_result(self, tool_use_id: str, content: str) -> tuple[InputEvent, ...]:
