@@ -110,6 +110,12 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
+def _https_endpoint(value: str) -> str:
+    if urlsplit(value).scheme != "https":
+        raise ValueError("must be an address like https://host:port; the model's stream needs TLS")
+    return _endpoint(value)
+
+
 def _existing_file(value: str) -> Path:
     path = Path(value)
     if not path.is_file():
@@ -181,7 +187,7 @@ class Settings:
     )
     model_id: str = _setting("MODEL_ID", "Bedrock model id.", _matching(_MODEL_ID, "a Bedrock model id"), "amazon.nova-2-sonic-v1:0")
     model_endpoint: str | None = _setting(
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", _endpoint, None, shown=""
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", _https_endpoint, None, shown=""
     )
     model_ca_file: Path | None = _setting(
         "BEDROCK_CA_FILE", "PEM file with the authority that signed the model endpoint's certificate.", _existing_file, None, shown=""

@@ -74,6 +74,7 @@ def test_a_variable_sets_its_field(variable: str, text: str, name: str, value: o
         ("AWS_DEFAULT_REGION", "Virginia"),
         ("MODEL_ID", "nova sonic"),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "localhost:8443"),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://localhost:8443"),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "https://user:pw@host"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "ftp://host"),
         ("BEDROCK_CA_FILE", "/does/not/exist.pem"),

@@ -1,0 +1,320 @@
+"""The composition root: the one file that knows every adapter. Any part can be replaced by keyword."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Final
+
+import orjson
+import structlog
+
+from api.app import HealthServer
+from api.health import Check, Health
+from config import ASSISTANTS, LOCAL_FOLDER, ROOT, Settings, StorageKind
+from local_emulator import EmulatorFailed, LocalEmulator
+from observers.session_log import SessionLog
+from s2s.bedrock.client import NovaSonicClient
+from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
+from session.assistant import AssistantError, AssistantProfile, parse_assistant
+from session.interfaces import Clock, ModelClient, Observer, ToolRunner
+from session.registry import SessionRegistry
+from storage.appointments import Appointments
+from storage.dynamodb import open_dynamodb
+from storage.errors import StorageError
+from storage.examples import LOCAL_SALT, write_examples
+from storage.orders import Orders
+from storage.sqlite import open_sqlite
+from storage.table import Database, Table
+from storage.tables import appointments_table, orders_table
+from telemetry.counters import Counters
+from telemetry.loop_stalls import LoopStallMonitor
+from tools.catalogue import build_tools
+from transports.origins import OriginPolicy
+from transports.site import Answer, Site, load_assets
+from transports.sockets import PortUnavailable, listen, port_of
+from transports.websocket import WebSocketServer
+
+log = structlog.get_logger()
+
+LOCAL_KEY: Final = "local"
+"""The made-up credentials of --local: the emulator takes any."""
+SPARE_STREAMS: Final = 5
+"""Streams that the emulator takes beyond the sessions: one may still be closing when the next opens."""
+
+
+class StartFailed(Exception):
+    """The server cannot start; the message says in one line what to do."""
+
+
+class NoCredentials(StartFailed):
+    """There is nobody to sign requests as."""
+
+
+class MonotonicClock:
+    """The system's monotonic clock."""
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Sockets that listen; `health` is empty when one port serves all."""
+
+    main: tuple[socket.socket, ...]
+    health: tuple[socket.socket, ...]
+
+    @property
+    def port(self) -> int:
+        """Port of the page and the WebSocket."""
+        return port_of(self.main)
+
+    @property
+    def health_port(self) -> int:
+        """Port of /health."""
+        return port_of(self.health or self.main)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for each in (*self.main, *self.health):
+            each.close()
+
+
+def listen_on(settings: Settings) -> Listening:
+    """Take the ports, first of all: what else is started would be in vain without them.
+
+    Raises:
+        PortUnavailable: names the port.
+    """
+    main = listen(settings.host, settings.ws_port)
+    if settings.ws_port in settings.health_ports[:1] and settings.ws_port:
+        return Listening(main, ())
+    try:
+        return Listening(main, _listen_on_first(settings.host, settings.health_ports))
+    except PortUnavailable:
+        Listening(main, ()).close()
+        raise
+
+
+def _listen_on_first(host: str, ports: Sequence[int]) -> tuple[socket.socket, ...]:
+    """Listen on the first port that can be had."""
+    for port, instead in pairwise(ports):
+        try:
+            return listen(host, port)
+        except PortUnavailable as error:
+            log.info("health.port_replaced", port=port, instead=instead, reason=str(error))
+    return listen(host, ports[-1])
+
+
+class Application:
+    """Everything that runs.
+
+    Args:
+        registry: the live sessions.
+        health: knows how the server is.
+        site: answers plain HTTP.
+        settings: as read.
+        counters: of the process.
+        clock: monotonic seconds.
+        resources: closed last, in reverse order.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: SessionRegistry,
+        health: Health,
+        site: Site,
+        settings: Settings,
+        counters: Counters,
+        clock: Clock,
+        resources: AsyncExitStack,
+    ) -> None:
+        self.registry = registry
+        self.health = health
+        self._site = site
+        self._settings = settings
+        self._counters = counters
+        self._clock = clock
+        self._resources = resources
+        self._servers: list[WebSocketServer | HealthServer] = []
+        self._monitor: asyncio.Task[None] | None = None
+
+    async def start(self, listening: Listening) -> None:
+        """Begin to serve on sockets, which are closed with the application."""
+        self._servers.append(
+            WebSocketServer(
+                sockets=listening.main,
+                registry=self.registry,
+                site=self._site,
+                origins=OriginPolicy(self._settings.allowed_origins),
+                counters=self._counters,
+                clock=self._clock,
+            )
+        )
+        if listening.health:
+            self._servers.append(HealthServer(listening.health, self.health))
+        for server in self._servers:
+            await server.start()
+        self._monitor = asyncio.create_task(LoopStallMonitor(self._counters).run())
+
+    async def drain(self, seconds: float) -> None:
+        """Take no session any more and let those that live finish their turn; /ready says no from now on."""
+        log.info("server.draining", sessions=self.registry.live)
+        await self.registry.drain(seconds)
+
+    async def stop(self) -> None:
+        """Close everything that is still open."""
+        for server in self._servers:
+            await server.stop()
+        if self._monitor is not None:
+            self._monitor.cancel()
+            await asyncio.wait({self._monitor})
+        await self._resources.aclose()
+
+
+async def build(
+    settings: Settings,
+    *,
+    model: ModelClient | None = None,
+    tools: ToolRunner | None = None,
+    database: Database | None = None,
+    observers: Sequence[Observer] = (),
+    clock: Clock | None = None,
+    checks: Mapping[str, Check] | None = None,
+) -> Application:
+    """Put the application together; it serves once `start` is called.
+
+    Args:
+        settings: as read.
+        model: instead of Nova Sonic on Bedrock, or with --local its emulator; stays the caller's to close.
+        tools: instead of the seven tools on the database.
+        database: instead of the one that the settings choose; stays the caller's to close.
+        observers: listen beside the log.
+        clock: instead of the system's monotonic clock.
+        checks: of /ready, beside those of the parts made here.
+
+    Raises:
+        StartFailed: says what is missing.
+    """
+    clock = clock or MonotonicClock()
+    counters = Counters()
+    found = dict(checks or {})
+    resources = AsyncExitStack()
+    try:
+        assistants = load_assistants()
+        model = model or await _open_model(settings, resources, found)
+        tools = tools or await _open_tools(settings, database, resources, found)
+        registry = SessionRegistry(
+            model=model,
+            tools=tools,
+            assistants=assistants,
+            default_assistant=settings.assistant,
+            observers=(SessionLog(counters, clock), *observers),
+            clock=clock,
+            max_sessions=settings.max_sessions,
+        )
+    except BaseException:
+        await resources.aclose()
+        raise
+    health = Health(checks=found, registry=registry, counters=counters, clock=clock)
+    answers: dict[str, Answer] = {"/health": health.alive, "/ping": health.alive, "/ready": health.ready}
+    answers["/config"] = _config_answer(settings, assistants)
+    site = Site(load_assets(ROOT / "web"), answers)
+    return Application(registry=registry, health=health, site=site, settings=settings, counters=counters, clock=clock, resources=resources)
+
+
+def load_assistants() -> dict[str, AssistantProfile]:
+    """Return every assistant by the name of its file.
+
+    Raises:
+        StartFailed: names the file that cannot be used.
+    """
+    assistants: dict[str, AssistantProfile] = {}
+    for file in sorted(ASSISTANTS.glob("*.toml")):
+        try:
+            assistants[file.stem] = parse_assistant(file.read_text(encoding="utf-8"))
+        except (AssistantError, UnicodeDecodeError) as error:
+            raise StartFailed(f"assistants/{file.name} cannot be used: {error}") from error
+    return assistants
+
+
+def lend_local_credentials(settings: Settings, env: MutableMapping[str, str] = os.environ) -> None:
+    """Give boto3 made-up credentials where it talks to a local DynamoDB in --local: it sends nothing without any."""
+    if settings.local and settings.dynamodb_endpoint and not env.get("AWS_PROFILE"):
+        env.setdefault("AWS_ACCESS_KEY_ID", LOCAL_KEY)
+        env.setdefault("AWS_SECRET_ACCESS_KEY", LOCAL_KEY)
+
+
+async def _open_model(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> ModelClient:
+    endpoint, ca_file = settings.model_endpoint, settings.model_ca_file
+    credentials: Credentials | None = StaticCredentials(LOCAL_KEY, LOCAL_KEY) if settings.local else await find_credentials()
+    if credentials is None:
+        raise NoCredentials(
+            "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, "
+            "or start without AWS by: python server.py --local"
+        )
+    if settings.local and endpoint is None:
+        emulator = LocalEmulator(LOCAL_FOLDER / "emulator", ("--max-streams", str(settings.max_sessions + SPARE_STREAMS)))
+        try:
+            local = await emulator.start()
+        except EmulatorFailed as error:
+            raise StartFailed(str(error)) from error
+        resources.push_async_callback(emulator.stop)
+        endpoint, ca_file = local.uri, local.ca_file
+    client = NovaSonicClient(settings.region, settings.model_id, endpoint, str(ca_file) if ca_file else None, credentials)
+    resources.push_async_callback(client.aclose)
+    checks["model"] = client.ping
+    return client
+
+
+async def _open_tools(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> ToolRunner:
+    is_embedded = database is None and settings.storage is StorageKind.SQLITE
+    try:
+        if database is None:
+            lend_local_credentials(settings)
+            database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
+            resources.push_async_callback(database.aclose)
+        tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
+        salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local or is_embedded else None
+        orders, appointments = Orders(tables[0]), Appointments(tables[1], settings.clinic_time_zone)
+        if (settings.local or is_embedded) and await _create(tables) and settings.local:
+            examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=salt)
+            log.info("examples.written", records=len([written async for written in examples]))
+    except StorageError as error:
+        raise StartFailed(f"The records cannot be used: {error}") from error
+    if salt is None:
+        log.warning("dni.refused_always", reason="DNI_SALT is not set: customers are known by their names alone")
+
+    async def check() -> None:
+        for table in tables:
+            await table.ping()
+
+    checks["storage"] = check
+    return build_tools(orders, appointments, salt=salt, zone=settings.clinic_time_zone)
+
+
+async def _create(tables: Sequence[Table]) -> bool:
+    """Create the tables that are missing; return whether any was."""
+    return any([await table.create() for table in tables])
+
+
+def _config_answer(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> Answer:
+    """Return what tells the page which assistants and languages there are."""
+    listed = [
+        {"name": name, "languages": [{"id": key, "voice_id": language.voice_id} for key, language in profile.languages.items()]}
+        for name, profile in assistants.items()
+    ]
+    body = orjson.dumps({"assistants": listed, "default_assistant": settings.assistant, "websocket_path": "/", "local": settings.local})
+
+    async def answer() -> tuple[int, bytes]:
+        return 200, body
+
+    return answer
