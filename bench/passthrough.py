@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import ssl
+from typing import cast
 from urllib.parse import urlsplit
 
 import h2.config
@@ -29,8 +30,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._http.initiate_connection()
         self._flush()
 
