@@ -7,10 +7,12 @@ facts about Nova Sonic (Amazon Nova user guide "Handling output events", and wha
 - The user's text comes after the end of the speech, the assistant's text SPECULATIVE before its speech and FINAL long after it, so a FINAL
   text is matched with the speculative text that it repeats.
 - Speech is sent faster than it is played. A turn that is over for the service may still be heard, and can still be interrupted.
-- After an interruption, speech of the old block may go on coming: it is dropped until the next AUDIO block begins.
+- After an interruption, speech of the old block may go on coming: it is dropped until the next AUDIO block begins. When the user wants
+  quiet without saying anything, the service goes on to the end of its turn: all of it is dropped.
 """
 
 import json
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +55,8 @@ from session.queues import PlaybackQueue
 
 RECORDS_LIMIT = 200
 """Turns that are remembered: five times what a stream takes as history."""
+BLOCKS_LIMIT = 16
+"""Blocks of the model that are remembered at once: there is one at a time in practice, and a confused model must not fill memory."""
 
 
 class Speaker(StrEnum):
@@ -118,15 +122,21 @@ class TurnRecord:
     final: list[str] = field(default_factory=list)
     heard_ms: int | None = None
     """Set when the turn was interrupted."""
+    typed: str = ""
+    """What the user typed; the service may repeat it as what the user said."""
     is_speaking: bool = False
+    """Whether speech of this turn was announced."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the assistant says something in this turn, and does not just call a tool."""
+        return bool(self.planned) or self.is_speaking
 
     def text(self) -> str:
-        """Return what was said, as far as it was heard."""
-        if self.final:
-            return " ".join(self.final)
-        if self.heard_ms is None:
-            return " ".join(self.planned)
-        return heard_text(zip(self.planned, self.spoken_ms, strict=True), self.heard_ms)
+        """Return what was said, as far as it was heard: the service's FINAL text knows nothing of an interruption by our client."""
+        if self.heard_ms is not None and self.planned:
+            return heard_text(zip(self.planned, self.spoken_ms, strict=True), self.heard_ms)
+        return " ".join(self.final or self.planned)
 
 
 def is_interrupted_marker(text: str) -> bool:
@@ -154,12 +164,12 @@ class TurnTracker:
         self.records: deque[TurnRecord] = deque(maxlen=RECORDS_LIMIT)
         self._playback = playback
         self._output_hertz = output_hertz
-        self._markers = hidden_markers
+        self._hidden = re.compile(rf"\s*(?:{'|'.join(map(re.escape, hidden_markers))})", re.IGNORECASE) if hidden_markers else None
         self._number = 0
         self._user: TurnRecord | None = None
         self._assistant: TurnRecord | None = None
         self._last_assistant: TurnRecord | None = None
-        self._unconfirmed: deque[tuple[TurnRecord, str]] = deque(maxlen=RECORDS_LIMIT)
+        self._unconfirmed: deque[tuple[TurnRecord, str]] = deque(maxlen=RECORDS_LIMIT)  # normalised planned text without its FINAL
         self._blocks: dict[str, ContentStarted] = {}
         self._mute = Mute.NOTHING
 
@@ -167,6 +177,11 @@ class TurnTracker:
     def number(self) -> int:
         """The latest turn, 0 before the first."""
         return self._number
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the user has said something that the assistant has not begun to answer."""
+        return self._user is not None and bool(self._user.final)
 
     def receive(self, event: OutputEvent, now: float) -> list[Effect]:
         """Take an event of the model and return what follows from it."""
@@ -199,7 +214,9 @@ class TurnTracker:
             mute: what to do with speech of this turn that the model still sends.
         """
         turn = self._last_assistant
-        if turn is None or turn.heard_ms is not None or not (self._assistant or self._playback.is_playing(now)):
+        if turn is None or turn.heard_ms is not None:
+            return []
+        if not self._playback.is_playing(now) and (self._assistant is None or not self._assistant.has_begun):
             return []
         return self._interrupted(turn, now, mute)
 
@@ -210,6 +227,7 @@ class TurnTracker:
     def user_typed(self, text: str) -> list[Effect]:
         """Note a typed turn; the model may or may not repeat it as the user's text."""
         self._user = self._open(Role.USER)
+        self._user.typed = _normalised(text)
         self._user.final.append(text)
         self._signal(Signal.USER_STOPPED)
         return [Emit(TranscriptUpdated(self._user.number, Role.USER, Stage.FINAL, text))]
@@ -229,6 +247,8 @@ class TurnTracker:
         self.speaker = TRANSITIONS.get((self.speaker, signal), self.speaker)
 
     def _open(self, role: Role) -> TurnRecord:
+        if role is Role.USER and self._assistant is not None and not self._assistant.has_begun:
+            self._assistant = None  # it only called a tool: what the model says now answers this turn of the user
         self._number += 1
         record = TurnRecord(self._number, role)
         self.records.append(record)
@@ -240,7 +260,8 @@ class TurnTracker:
         return self._user
 
     def _assistant_turn(self) -> TurnRecord:
-        self._user = None
+        if self.speaker is not Speaker.USER_SPEAKING:  # else it is a remainder of the answer that the user has just interrupted
+            self._user = None
         if self._assistant is None:
             self._assistant = self._last_assistant = self._open(Role.ASSISTANT)
         return self._assistant
@@ -251,6 +272,8 @@ class TurnTracker:
         return [*effects, Emit(UserSpeechStarted(self._user_turn().number))]
 
     def _block_started(self, block: ContentStarted) -> list[Effect]:
+        if len(self._blocks) >= BLOCKS_LIMIT:
+            self._blocks.pop(next(iter(self._blocks)))
         self._blocks[block.content_id] = block
         if block.type is not ContentType.AUDIO:
             return []
@@ -258,8 +281,8 @@ class TurnTracker:
             self._mute = Mute.NOTHING
         if self._mute is Mute.TURN:
             return []
-        turn = self._assistant_turn()
         self._signal(Signal.ASSISTANT_STARTED)
+        turn = self._assistant_turn()
         if turn.is_speaking:
             return []
         turn.is_speaking = True
@@ -267,7 +290,7 @@ class TurnTracker:
 
     def _speech(self, event: AudioOutput) -> list[Effect]:
         turn = self._assistant
-        if self._mute is not Mute.NOTHING or turn is None:
+        if self._mute is not Mute.NOTHING or turn is None or not event.pcm:
             return []
         if turn.spoken_ms:
             turn.spoken_ms[-1] += len(event.pcm) / 2 / self._output_hertz * 1_000
@@ -284,31 +307,51 @@ class TurnTracker:
         if role is not Role.ASSISTANT or not text:
             return []
         if block is not None and block.stage is Stage.SPECULATIVE:
-            turn = self._assistant_turn()
-            turn.planned.append(text)
-            turn.spoken_ms.append(0.0)
-            self._unconfirmed.append((turn, text))
-            return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.SPECULATIVE, text))]
+            return self._planned(text)
         turn = self._confirmed_turn(text)
         turn.final.append(text)
         return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.FINAL, text))]
 
+    def _planned(self, text: str) -> list[Effect]:
+        muted = self._last_assistant if self._mute is Mute.TURN else None
+        turn = muted or self._assistant_turn()
+        turn.planned.append(text)
+        turn.spoken_ms.append(0.0)
+        self._unconfirmed.append((turn, _normalised(text)))
+        return [] if muted else [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.SPECULATIVE, text))]
+
     def _user_said(self, text: str) -> list[Effect]:
         if self._mute is Mute.TURN:
             self._mute = Mute.NOTHING
-        turn = self._user_turn()
-        if not text or _normalised(text) in map(_normalised, turn.final):
+        if not text or self._is_echo(text):
             return []
+        turn = self._user_turn()
         turn.final.append(text)
         return [Emit(TranscriptUpdated(turn.number, Role.USER, Stage.FINAL, text))]
 
-    def _confirmed_turn(self, text: str) -> TurnRecord:
-        """Find the turn that a FINAL text belongs to: the one that planned it, else the oldest that still waits for its text."""
+    def _is_echo(self, text: str) -> bool:
+        """Tell whether the text repeats one that the user typed and that was not answered yet; each repeats once."""
         said = _normalised(text)
-        for index, (turn, planned) in enumerate(self._unconfirmed):
-            if _normalised(planned).startswith(said):
+        for record in reversed(self.records):
+            if record.role is not Role.USER:
+                return False
+            if record.typed and record.typed == said:
+                record.typed = ""
+                return True
+        return False
+
+    def _confirmed_turn(self, text: str) -> TurnRecord:
+        """Find the turn that a FINAL text belongs to: the one that planned it, else the oldest that still waits for its text.
+
+        A planned text can have several sentences with a FINAL text for each; what is left of it goes on waiting.
+        """
+        said = _normalised(text)
+        for index, (turn, waiting) in enumerate(self._unconfirmed):
+            if waiting.startswith(said):
                 for _ in range(index + 1):
                     self._unconfirmed.popleft()
+                if len(waiting) > len(said):
+                    self._unconfirmed.appendleft((turn, waiting.removeprefix(said)))
                 return turn
         if self._unconfirmed:
             return self._unconfirmed.popleft()[0]
@@ -333,10 +376,9 @@ class TurnTracker:
     def _tool_called(self, use: ToolUse) -> list[Effect]:
         """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""
         self._mute = Mute.NOTHING
-        turn = self._assistant_turn()
-        effects: list[Effect] = []
-        if turn.is_speaking:
-            effects = self._assistant_stopped()
+        is_next = self._assistant is None and self.speaker is Speaker.TOOL_RUNNING
+        turn = self._last_assistant if is_next and self._last_assistant else self._assistant_turn()
+        effects = self._assistant_stopped() if turn.is_speaking else []
         self._signal(Signal.TOOL_CALLED)
         return [*effects, Emit(ToolStarted(turn.number, use.tool_use_id, use.tool_name, use.content))]
 
@@ -362,10 +404,7 @@ class TurnTracker:
         return [Flush(turn.number), Emit(event)]
 
     def _clean(self, text: str) -> str:
-        for marker in self._markers:
-            if marker in text:
-                text = text.replace(marker, "").rstrip()
-        return text
+        return self._hidden.sub("", text) if self._hidden else text
 
 
 def _normalised(text: str) -> str:
