@@ -6,6 +6,9 @@ PYTEST := $(PYTHON_VENV) -m pytest
 SHELL_FILES := .ci/run $(wildcard scripts/*.sh)
 ARGS ?=
 
+# uv otherwise knows only its own list of authorities, and fails where a network has one of its own.
+export UV_SYSTEM_CERTS := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev needs run seed test demo-check container-check check format docs bench lock clean
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import needs
+from tests import ministack, needs
 
 APT_SECONDS = 900
 """Chromium is a download of about 100 MB."""
@@ -68,8 +68,10 @@ def get_axe_from_npm() -> None:
 
 def get_ministack() -> None:
     """Make MiniStack's own virtual environment."""
-    code = "from tests import ministack; ministack.ensure()"
-    run_quietly([sys.executable, "-c", code], DOWNLOAD_SECONDS)
+    try:
+        ministack.ensure()
+    except ministack.Unavailable as error:
+        print(f"MiniStack: {error}", file=sys.stderr)
 
 
 NEEDS = (
@@ -85,6 +87,13 @@ NEEDS = (
     Need("flite", needs.find_flite, "the second English voice", debian=("flite",), hint="https://github.com/festvox/flite"),
     Need("npm", needs.find_npm, "axe-core comes through it", debian=("npm",), hint="https://nodejs.org"),
     Need("axe-core", needs.find_axe_core, "accessibility of the page", other_way=get_axe_from_npm, hint="needs npm"),
+    Need(
+        "MiniStack",
+        ministack.find,
+        "the DynamoDB driver over HTTP (dynamodb)",
+        other_way=get_ministack,
+        hint="a package index must be reached",
+    ),
     Need("shellcheck", needs.find_shellcheck, "linting of shell scripts", debian=("shellcheck",), hint="macOS: brew install shellcheck"),
 )
 

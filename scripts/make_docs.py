@@ -18,6 +18,7 @@ from config import Settings
 from s2s import failures
 from scripts import render_protocol_reference
 from session.errors import InternalError, SessionError, model_failure
+from tools import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -159,6 +160,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "errors.md": errors_page(),
         REFERENCE / "requirements.md": requirements_page(),
         render_protocol_reference.PAGE: render_protocol_reference.render(),
+        REFERENCE / "tools.md": catalogue.reference_page(),
         ROOT / ".env.example": env_example(),
     }
 
