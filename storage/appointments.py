@@ -71,7 +71,7 @@ class Appointments:
         writes: list[Write] = [Put(_to_item(appointment), Absent(PARTITION))]
         writes += [take(key, time, appointment.id) for key, time in slots.items()]
         try:
-            await self.table.transact(writes, f"add-{appointment.id[-31:]}")
+            await self.table.transact(writes)
         except ConditionFailed as error:
             if 0 in error.failed:
                 return False
@@ -83,7 +83,7 @@ class Appointments:
 
         Args:
             new: what is wanted.
-            request_id: at most 36 characters, unique for what may happen once.
+            request_id: unique for what may happen once.
 
         Raises:
             SlotTaken: the doctor has another appointment at that time.
@@ -98,7 +98,7 @@ class Appointments:
             writes.append(Put(_to_item(appointment), Absent(PARTITION)))
             writes += [take(key, time, appointment.id) for key, time in slots_of(appointment).items()]
             try:
-                await self.table.transact(writes, f"{request_id[:24]}-{appointment.id[-11:]}")
+                await self.table.transact(writes)
             except ConditionFailed as error:
                 if min(error.failed) > 1:
                     raise SlotTaken(error.failed) from error
@@ -206,7 +206,7 @@ class Appointments:
                 return None
             after = replace(changed(before), updated_at=records.to_milliseconds(self._clock()))
             try:
-                await self.table.transact(_change_writes(before, after, request_id), _token(request_id, before))
+                await self.table.transact(_change_writes(before, after, request_id))
             except ConditionFailed as error:
                 if 0 not in error.failed:
                     raise SlotTaken(error.failed) from error
@@ -230,10 +230,6 @@ def _change_writes(before: Appointment, after: Appointment, request_id: str) -> 
     writes += [give_back(key, before.id) for key in held if key not in wanted]
     writes += [take(key, time, before.id) for key, time in wanted.items() if key not in held]
     return writes
-
-
-def _token(request_id: str, before: Appointment) -> str:
-    return f"{request_id[:22]}-{int(before.updated_at.timestamp() * 1000)}"
 
 
 def _key(appointment_id: str) -> Key:

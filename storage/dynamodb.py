@@ -122,12 +122,14 @@ class DynamoTable:
         """Remove a record if the condition holds."""
         await self._database.call(self._database.client.delete_item, **requests.write_request(self._definition, Delete(key, condition)))
 
-    async def transact(self, writes: Sequence[Write], token: str) -> None:
+    async def transact(self, writes: Sequence[Write]) -> None:
         """Do all writes or none."""
+        # botocore adds a ClientRequestToken and keeps it while it tries again, so a lost answer does no harm. A token of our own would be
+        # remembered for ten minutes over all tables, and a transaction that comes back to an earlier state would silently not be done.
         if not 0 < len(writes) <= MAX_TRANSACTION:
             raise InvalidRequest("a transaction takes 1 to 100 writes, each on another record")
         members = [requests.transaction_member(self._definition, write) for write in writes]
-        await self._database.call(self._database.client.transact_write_items, TransactItems=members, ClientRequestToken=token)
+        await self._database.call(self._database.client.transact_write_items, TransactItems=members)
 
     async def create(self) -> bool:
         """Create the table and wait until it can be used; False if it was there already."""

@@ -98,7 +98,8 @@ class Expressions:
 
     def members(self) -> dict[str, Any]:
         """Return the members of the request that carry names and values."""
-        members = {"ExpressionAttributeNames": self._names, "ExpressionAttributeValues": self._values}
+        names = {placeholder: attribute for attribute, placeholder in self._names.items()}
+        members = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": self._values}
         return {name: member for name, member in members.items() if member}
 
 

@@ -65,7 +65,7 @@ class Orders:
 
         Args:
             new: what is ordered; the total is computed here.
-            request_id: at most 36 characters, unique for what may happen once.
+            request_id: unique for what may happen once.
         """
         for _ in range(_NUMBERING_TRIES):
             known = await records.request_target(self.table, request_id)
@@ -86,7 +86,7 @@ class Orders:
             )
             writes = (records.request_record(request_id, order_id, now), Put(_to_item(order), Absent(PARTITION)))
             try:
-                await self.table.transact(writes, f"{request_id[:24]}-{order_id[-11:]}")
+                await self.table.transact(writes)
             except ConditionFailed:
                 continue  # the request was faster elsewhere, or the number was taken past the counter
             return order

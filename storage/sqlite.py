@@ -155,7 +155,7 @@ class SqliteTable:
         """Remove a record if the condition holds."""
         await self._write((Delete(key, condition),))
 
-    async def transact(self, writes: Sequence[Write], token: str) -> None:  # noqa: ARG002 - a local answer cannot get lost
+    async def transact(self, writes: Sequence[Write]) -> None:
         """Do all writes or none."""
         keys = {records.key_of(write) for write in writes}
         if not 0 < len(writes) <= MAX_TRANSACTION or len(keys) != len(writes):

@@ -103,13 +103,8 @@ class Table(Protocol):
     async def query(self, query: Query) -> Page:
         """Return one page of a query."""
 
-    async def transact(self, writes: Sequence[Write], token: str) -> None:
+    async def transact(self, writes: Sequence[Write]) -> None:
         """Do all writes or none; at most 100, each on another record.
-
-        Args:
-            writes: what to do.
-            token: at most 36 characters; a transaction that is repeated with its token within ten minutes is done once by a service
-                that may have lost its answer.
 
         Raises:
             ConditionFailed: with the positions of the writes that stand in the way.

@@ -9,8 +9,8 @@ from storage.table import Database
 from storage.tables import appointments_table, orders_table
 
 ZONE = ZoneInfo("America/Argentina/Buenos_Aires")
-NOW = datetime(2026, 1, 14, 15, 0, tzinfo=UTC)
-"""Wednesday noon in Buenos Aires."""
+NOW = datetime(2030, 1, 16, 15, 0, tzinfo=UTC)
+"""Wednesday noon in Buenos Aires, in the future: a real store removes what has expired by its own clock."""
 
 
 class StandingClock:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ async def test_an_order_is_shown_to_whoever_knows_its_dni(desk: Desk) -> None:
     assert result["success"] is True
     assert result["order"]["customerName"] == "Juan Pérez"
     assert result["order"]["total"] == 67.48
-    assert result["order"]["estimatedDelivery"] == "2026-01-19T00:00:00.000Z"
+    assert result["order"]["estimatedDelivery"] == "2030-01-21T00:00:00.000Z"
     assert set(result["order"]) == {
         "id", "customerName", "customerEmail", "items", "total", "status", "createdAt", "updatedAt", "estimatedDelivery", "trackingNumber",
     }  # fmt: skip
@@ -47,7 +48,7 @@ async def test_accents_case_and_spaces_of_a_name_do_not_matter(desk: Desk, name:
         {"customerName": "Juan"},
         {"customerName": "Juan Pérez García"},
         {"customerName": "María García"},
-        {"customerName": "ј uan perez"},
+        {"customerName": "\u0458uan perez"},
         {"customerName": "%"},
         {"customerName": "Juan Pérez", "dni": "12345679"},
         {"customerName": "Pedro Pérez", "dni": "12345678"},
@@ -63,7 +64,7 @@ async def test_a_wrong_identity_is_answered_like_an_order_that_does_not_exist(de
 
 @pytest.mark.req("S4-53")
 @pytest.mark.parametrize("nothing", [{}, {"dni": None}, {"dni": ""}, {"dni": "  ", "customerName": "null"}])
-async def test_without_dni_or_name_the_user_is_asked_for_one(desk: Desk, nothing: dict[str, object]) -> None:
+async def test_without_dni_or_name_the_user_is_asked_for_one(desk: Desk, nothing: dict[str, Any]) -> None:
     result = await desk.call("consultarOrder", orderId="1", **nothing)
 
     assert result["error"] == "identity_required"
