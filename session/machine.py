@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from s2s.events import AudioOutput, OutputEvent, TextOutput, ToolSpec, ToolUse, UsageEvent
+from s2s.limits import clean_text
 from session.assistant import SessionPlan
 from session.effects import (
     Begin,
@@ -143,6 +144,7 @@ class SessionMachine:
         self._wording = Wording(plan, tools, new_name)
         self._pending_tools: dict[str, tuple[ToolUse, int]] = {}
         self._answered_tools: set[str] = set()
+        self._untold: list[Effect] = []
         self._covered_until = 0.0
         self._patience = SILENCE_AFTER_SECONDS
         self._drain_by: float | None = None
@@ -200,20 +202,12 @@ class SessionMachine:
     def _opened(self, now: float) -> list[Effect]:
         self._move(Step.OPENED)
         self._covered_until = now
-        plan = self._plan
-        return [
-            Emit(
-                SessionStarted(
-                    self._session_id,
-                    plan.assistant,
-                    plan.language,
-                    plan.voice_id,
-                    self._model_id,
-                    plan.input_hertz,
-                    plan.output_hertz,
-                )
-            )
-        ]
+        plan, told = self._plan, self._untold
+        self._untold = []
+        started = SessionStarted(
+            self._session_id, plan.assistant, plan.language, plan.voice_id, self._model_id, plan.input_hertz, plan.output_hertz
+        )
+        return [Emit(started), *told]
 
     def _command(self, command: Command, now: float) -> list[Effect]:
         match command:
@@ -230,7 +224,7 @@ class SessionMachine:
                 self._patience = SILENCE_EVERY_SECONDS
                 return []
             case End():
-                return [Flush(self.turns.number), *self._finish(EndReason.CLIENT)]
+                return self._finish(EndReason.CLIENT)
             case Start():
                 raise WrongOrder("The session has been started already.")
             case _:
@@ -248,20 +242,26 @@ class SessionMachine:
         return [Send(self._wording.audio(pcm), duration)]
 
     def _typed(self, text: str, now: float) -> list[Effect]:
-        text = "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
+        text = clean_text(text).strip()
         if not self._plan.takes_text:
             raise NotAllowed("This model does not answer typed text; speak to it.")
         if not text:
             raise WrongOrder("The text is empty.")
         if len(text.encode()) > TEXT_LIMIT_BYTES:
             raise TooLarge(f"A text can have {TEXT_LIMIT_BYTES} bytes at most.")
-        effects = self.turns.interrupt(now)
-        return [*effects, *self.turns.user_typed(text), Send(self._wording.typed_turn(text))]
+        effects = [*self.turns.interrupt(now), *self.turns.user_typed(text, now)]
+        if self.state is State.CONNECTING:  # the first thing that a client is told is that the session has started
+            self._untold += effects
+            effects = []
+        return [*effects, Send(self._wording.typed_turn(text))]
 
     def _model_said(self, event: OutputEvent, now: float) -> list[Effect]:
-        effects = self.turns.receive(event, now)
         if self._playback.is_overfull():
             return self._failed(TooSlow())
+        if isinstance(event, ToolUse) and (event.tool_use_id in self._pending_tools or event.tool_use_id in self._answered_tools):
+            self.statistics.duplicate_tool_calls += 1  # a second result for one id would end the stream
+            return []
+        effects = self.turns.receive(event, now)
         if isinstance(event, AudioOutput):
             self.statistics.audio_out_ms += len(event.pcm) / 2 / self._plan.output_hertz * 1_000
             return effects
@@ -269,7 +269,7 @@ class SessionMachine:
             event = self.turns.visible(event)
         effects = [Emit(ModelOutput(event)), *effects]
         if isinstance(event, ToolUse):
-            return self._tool_called(event, effects)
+            return self._tool_called(event, effects, now)
         if isinstance(event, UsageEvent):
             effects.append(self._usage(event))
         return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
@@ -280,36 +280,32 @@ class SessionMachine:
         self.statistics.output_tokens = total.output_speech + total.output_text
         return Emit(UsageReported(total.input_speech, total.input_text, total.output_speech, total.output_text))
 
-    def _tool_called(self, use: ToolUse, effects: list[Effect]) -> list[Effect]:
-        """Start a tool, once per toolUseId: a second result for one id would end the stream."""
-        if use.tool_use_id in self._pending_tools or use.tool_use_id in self._answered_tools:
-            self.statistics.duplicate_tool_calls += 1
-            return []
+    def _tool_called(self, use: ToolUse, effects: list[Effect], now: float) -> list[Effect]:
         self._pending_tools[use.tool_use_id] = (use, self.turns.number)
         self.statistics.tool_calls += 1
         if len(self._pending_tools) > TOOLS_LIMIT:
             refusal = '{"success":false,"error":"too_many_calls","message":"Too many tools at once. Ask again, one thing at a time."}'
-            return [*effects, *self._answer_tool(ToolDone(use.tool_use_id, refusal, "too_many_calls", 0))]
+            return [*effects, *self._answer_tool(ToolDone(use.tool_use_id, refusal, "too_many_calls", 0), now)]
         return [*effects, StartTool(use)]
 
     def _tool_done(self, done: ToolDone, now: float) -> list[Effect]:
         if done.tool_use_id not in self._pending_tools:
             return []
-        effects = self._answer_tool(done)
+        effects = self._answer_tool(done, now)
         return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
 
-    def _answer_tool(self, done: ToolDone) -> list[Effect]:
+    def _answer_tool(self, done: ToolDone, now: float) -> list[Effect]:
         use, turn = self._pending_tools.pop(done.tool_use_id)
         self._answered_tools.add(done.tool_use_id)
         self.statistics.tool_errors += done.error_code is not None
         if not self._pending_tools:
-            self.turns.tools_answered()
+            self.turns.tools_answered(now)
         group = self._wording.tool_result(done.tool_use_id, done.content)
         finished = ToolFinished(turn, use.tool_use_id, use.tool_name, done.content, done.error_code, done.duration_ms)
         return [Send(group), Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
 
     def _tick(self, now: float) -> list[Effect]:
-        if self._drain_by is not None and now >= self._drain_check_at:
+        if self._drain_by is not None and now >= min(self._drain_by, self._drain_check_at):
             self._drain_check_at = now + DRAIN_CHECK_SECONDS
             if leaving := self._leave() if now >= self._drain_by else self._maybe_leave(now):
                 return leaving
@@ -318,7 +314,7 @@ class SessionMachine:
         missing_ms = min((now - self._covered_until) * 1_000, AUDIO_LIMIT_MS)
         self._covered_until = now
         self._patience = SILENCE_EVERY_SECONDS
-        return [Send(self._wording.silence(missing_ms), missing_ms)]
+        return [Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
 
     def _drain(self, by: float, now: float) -> list[Effect]:
         self._move(Step.DRAIN)
@@ -326,20 +322,22 @@ class SessionMachine:
         return self._maybe_leave(now)
 
     def _maybe_leave(self, now: float) -> list[Effect]:
-        """Leave when nobody speaks, nothing is to be heard and no tool runs."""
-        if self.turns.speaker is not Speaker.LISTENING or self._pending_tools or self._playback.is_playing(now):
+        """Leave when nobody speaks, no answer is due, nothing is to be heard and no tool runs."""
+        turns = self.turns
+        if turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or self._pending_tools or self._playback.is_playing(now):
             return []
         return self._leave()
 
     def _leave(self) -> list[Effect]:
-        return [Flush(self.turns.number), *self._finish(EndReason.SERVER_LEAVING, 1012)]
+        return self._finish(EndReason.SERVER_LEAVING, 1012)
 
     def _failed(self, error: SessionError, ref: str = "") -> list[Effect]:
-        return [Emit(error.event(ref)), *self._finish(EndReason.FAILED, error.close_code)]
+        flush, *ending = self._finish(EndReason.FAILED, error.close_code)
+        return [flush, Emit(error.event(ref)), *ending]
 
     def _finish(self, reason: EndReason, close_code: int = 1_000) -> list[Effect]:
         self._move(Step.OVER)
-        return [Emit(SessionEnded(reason, close_code, self._figures())), Finish()]
+        return [Flush(self.turns.number), Emit(SessionEnded(reason, close_code, self._figures())), Finish()]
 
     def _figures(self) -> dict[str, int | float]:
         counted = self.statistics

@@ -55,6 +55,9 @@ from session.queues import PlaybackQueue
 
 RECORDS_LIMIT = 200
 """Turns that are remembered: five times what a stream takes as history."""
+ANSWER_SECONDS = 6.0
+"""How long an answer may be on its way before it is taken as not coming: what was heard was a cough, or the model hangs (first speech was
+measured 0.6 to 2.3 s after the end of the user's)."""
 BLOCKS_LIMIT = 16
 """Blocks of the model that are remembered at once: there is one at a time in practice, and a confused model must not fill memory."""
 
@@ -167,6 +170,7 @@ class TurnTracker:
         self._hidden = re.compile(rf"\s*(?:{'|'.join(map(re.escape, hidden_markers))})", re.IGNORECASE) if hidden_markers else None
         self._number = 0
         self._user: TurnRecord | None = None
+        self._due_until = 0.0
         self._assistant: TurnRecord | None = None
         self._last_assistant: TurnRecord | None = None
         self._unconfirmed: deque[tuple[TurnRecord, str]] = deque(maxlen=RECORDS_LIMIT)  # normalised planned text without its FINAL
@@ -178,10 +182,9 @@ class TurnTracker:
         """The latest turn, 0 before the first."""
         return self._number
 
-    @property
-    def awaits_answer(self) -> bool:
-        """Whether the user has said something that the assistant has not begun to answer."""
-        return self._user is not None and bool(self._user.final)
+    def awaits_answer(self, now: float) -> bool:
+        """Tell whether speech of the assistant may be on its way: the user said something, a text was planned, or tools were answered."""
+        return now < self._due_until
 
     def receive(self, event: OutputEvent, now: float) -> list[Effect]:
         """Take an event of the model and return what follows from it."""
@@ -200,6 +203,7 @@ class TurnTracker:
                 return self._user_started(now)
             case UserSpeechEnd():
                 self._signal(Signal.USER_STOPPED)
+                self._due_until = now + ANSWER_SECONDS
                 return [Emit(UserSpeechEnded(self._user.number))] if self._user else []
             case CompletionStart() | CompletionEnd() | UsageEvent() | UnknownEvent():
                 return []
@@ -220,13 +224,15 @@ class TurnTracker:
             return []
         return self._interrupted(turn, now, mute)
 
-    def tools_answered(self) -> None:
+    def tools_answered(self, now: float) -> None:
         """Note that no tool runs any more."""
         self._signal(Signal.TOOLS_ANSWERED)
+        self._due_until = now + ANSWER_SECONDS
 
-    def user_typed(self, text: str) -> list[Effect]:
+    def user_typed(self, text: str, now: float) -> list[Effect]:
         """Note a typed turn; the model may or may not repeat it as the user's text."""
         self._user = self._open(Role.USER)
+        self._due_until = now + ANSWER_SECONDS
         self._user.typed = _normalised(text)
         self._user.final.append(text)
         self._signal(Signal.USER_STOPPED)
@@ -282,6 +288,7 @@ class TurnTracker:
         if self._mute is Mute.TURN:
             return []
         self._signal(Signal.ASSISTANT_STARTED)
+        self._due_until = 0.0
         turn = self._assistant_turn()
         if turn.is_speaking:
             return []
@@ -303,10 +310,12 @@ class TurnTracker:
             return self._interrupted_by_model(now)
         text = self._clean(event.content).strip()
         if role is Role.USER:
+            self._due_until = now + ANSWER_SECONDS
             return self._user_said(text)
         if role is not Role.ASSISTANT or not text:
             return []
         if block is not None and block.stage is Stage.SPECULATIVE:
+            self._due_until = now + ANSWER_SECONDS
             return self._planned(text)
         turn = self._confirmed_turn(text)
         turn.final.append(text)

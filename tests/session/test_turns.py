@@ -16,7 +16,7 @@ from session.events import (
     UserSpeechStarted,
 )
 from session.queues import PlaybackQueue
-from session.turns import BLOCKS_LIMIT, TRANSITIONS, Mute, Signal, Speaker, TurnTracker, is_interrupted_marker
+from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, TRANSITIONS, Mute, Signal, Speaker, TurnTracker, is_interrupted_marker
 from tests.session.doubles import OUTPUT_HERTZ, Nova, speech
 
 END_TURN, PARTIAL, INTERRUPTED = StopReason.END_TURN, StopReason.PARTIAL_TURN, StopReason.INTERRUPTED
@@ -186,7 +186,7 @@ def test_a_tool_ends_the_speech_before_it_and_the_answer_is_the_next_turn() -> N
         ToolStarted(2, "tool-1", "lookUp", '{"id":1}'),
     ]
     assert scene.tracker.speaker is Speaker.TOOL_RUNNING
-    scene.tracker.tools_answered()
+    scene.tracker.tools_answered(scene.now)
     assert scene.says(*nova.plans("Está en camino."), *nova.speaks(300)) == [
         plan(3, "Está en camino."),
         started(3),
@@ -408,15 +408,15 @@ def test_a_typed_turn_is_told_at_once_and_its_echo_is_not() -> None:
     scene = Scene()
     nova = scene.nova
 
-    assert scene.does(scene.tracker.user_typed("¿Está mi pedido?")) == [user(1, "¿Está mi pedido?")]
+    assert scene.does(scene.tracker.user_typed("¿Está mi pedido?", scene.now)) == [user(1, "¿Está mi pedido?")]
     assert scene.says(*nova.user("está mi pedido"), *nova.plans("Sí."), *nova.speaks(100))[0] == plan(2, "Sí.")
     assert scene.history()[0] == (Role.USER, "¿Está mi pedido?")
 
 
 def test_two_typed_turns_have_two_echoes() -> None:
     scene = Scene()
-    scene.tracker.user_typed("uno")
-    scene.tracker.user_typed("dos")
+    scene.tracker.user_typed("uno", scene.now)
+    scene.tracker.user_typed("dos", scene.now)
 
     assert scene.says(*scene.nova.user("uno"), *scene.nova.user("dos")) == []
     assert scene.says(*scene.nova.user("dos")) == [user(2, "dos")]
@@ -424,7 +424,7 @@ def test_two_typed_turns_have_two_echoes() -> None:
 
 def test_what_was_typed_before_the_answer_is_no_echo_after_it() -> None:
     scene = Scene()
-    scene.tracker.user_typed("sí")
+    scene.tracker.user_typed("sí", scene.now)
     scene.says(*scene.nova.plans("Bien."), *scene.nova.speaks(100))
 
     assert scene.says(*scene.nova.user("Sí")) == [user(3, "Sí")]
@@ -434,23 +434,27 @@ def test_what_is_typed_while_a_tool_runs_is_answered_after_it() -> None:
     scene = Scene()
     asked(scene)
     scene.says(*scene.nova.calls("tool-1"))
-    scene.does(scene.tracker.user_typed("¿Y el otro?"))
+    scene.does(scene.tracker.user_typed("¿Y el otro?", scene.now))
 
     assert scene.says(*scene.nova.plans("También.")) == [plan(4, "También.")]
     assert scene.history()[-1] == (Role.ASSISTANT, "También.")
 
 
-@pytest.mark.parametrize(("said", "awaits"), [(True, True), (False, False)], ids=["with words", "a cough"])
-def test_an_answer_is_due_to_words_only(*, said: bool, awaits: bool) -> None:
+@pytest.mark.parametrize("way", ["speech", "text", "typed"])
+def test_an_answer_is_due_until_it_begins_or_does_not_come(way: str) -> None:
     scene = Scene()
     nova = scene.nova
-    scene.says(*nova.hears(), *nova.heard_out())
-    if said:
-        scene.says(*nova.user("Hola."))
+    if way == "typed":
+        scene.tracker.user_typed("Hola.", scene.now)
+    else:
+        scene.says(*nova.hears(), *nova.heard_out(), *(nova.user("Hola.") if way == "text" else []))
 
-    assert scene.tracker.awaits_answer is awaits
+    assert scene.tracker.awaits_answer(scene.now)
+    assert not scene.tracker.awaits_answer(scene.now + ANSWER_SECONDS)
     scene.says(*nova.plans("Buenas."))
-    assert not scene.tracker.awaits_answer
+    assert scene.tracker.awaits_answer(scene.now)
+    scene.says(*nova.opens_audio())
+    assert not scene.tracker.awaits_answer(scene.now)
 
 
 # Texts
