@@ -30,7 +30,9 @@ _THROTTLED = frozenset(
         "Throttling",
         "RequestLimitExceeded",
         "LimitExceededException",
+        # as reasons of a cancelled transaction:
         "ThrottlingError",
+        "ProvisionedThroughputExceeded",
     }
 )
 _DENIED = frozenset(
@@ -43,7 +45,17 @@ _DENIED = frozenset(
         "IncompleteSignatureException",
     }
 )
-_INVALID = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
+_INVALID = frozenset(
+    {
+        "ValidationException",
+        "SerializationException",
+        "IdempotentParameterMismatchException",
+        # as reasons of a cancelled transaction:
+        "ValidationError",
+        "ItemCollectionSizeLimitExceeded",
+        "DuplicateItem",
+    }
+)
 
 
 class Conflict(StorageUnavailable):
@@ -207,8 +219,7 @@ def _translate_reasons(reasons: list[str]) -> StorageError:
         return ConditionFailed(failed)
     if "TransactionConflict" in reasons:
         return Conflict("DynamoDB: TransactionConflict")
-    worst = next((reason for reason in reasons if reason != "None"), "TransactionCanceled")
-    return _by_code(worst if worst.endswith("Exception") else f"{worst}Exception")
+    return _by_code(next((reason for reason in reasons if reason != "None"), "TransactionCanceled"))
 
 
 def _by_code(code: str) -> StorageError:
@@ -216,7 +227,7 @@ def _by_code(code: str) -> StorageError:
         return StorageThrottled(f"DynamoDB: {code}")
     if code in _DENIED:
         return StorageDenied(f"DynamoDB: {code}")
-    if code in _INVALID or code == "ValidationErrorException":
+    if code in _INVALID:
         return InvalidRequest(f"DynamoDB: {code}")
     return StorageUnavailable(f"DynamoDB: {code}")
 
