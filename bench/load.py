@@ -129,15 +129,30 @@ type Session = ServerSession | PassthroughSession
 KINDS: dict[str, Callable[[ClientConnection], Session]] = {"server": ServerSession, "passthrough": PassthroughSession}
 
 
-async def run_session(kind: str, url: str, until: float, measured: Measured, ready: asyncio.Barrier) -> None:
-    """Hold one real-time conversation with the stamping model until the given monotonic second."""
-    subprotocols = [Subprotocol("nova-sonic.v1")] if kind == "server" else None
-    async with connect(url, subprotocols=subprotocols, compression=None, max_size=None) as socket:
-        session = KINDS[kind](socket)
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All sessions of one measurement."""
+
+    kind: str
+    url: str
+    sessions: int
+    seconds: float
+    ready: asyncio.Barrier
+    """Where the sessions wait for each other, so that connecting is not measured."""
+    measured: Measured = field(default_factory=Measured)
+
+
+async def run_session(run: Run, index: int) -> None:
+    """Hold one real-time conversation with the stamping model; sessions are spread over the 32 ms of a chunk, as callers are."""
+    measured = run.measured
+    subprotocols = [Subprotocol("nova-sonic.v1")] if run.kind == "server" else None
+    async with connect(run.url, subprotocols=subprotocols, compression=None, max_size=None) as socket:
+        session = KINDS[run.kind](socket)
         await session.start()
-        await ready.wait()
+        await run.ready.wait()
         reader = asyncio.create_task(_read(session, time.monotonic() + SETTLE_SECONDS, measured))
-        next_at = time.monotonic()
+        next_at = time.monotonic() + index / run.sessions * CHUNK_SECONDS
+        until = next_at + run.seconds + SETTLE_SECONDS
         while next_at < until:
             delay = next_at - time.monotonic()
             if delay > 0:
@@ -165,14 +180,13 @@ def percentiles(values: list[float]) -> dict[str, float]:
     return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3)}
 
 
-async def run(kind: str, url: str, sessions: int, seconds: float) -> dict[str, object]:
+async def measure(kind: str, url: str, sessions: int, seconds: float) -> dict[str, object]:
     """Run all sessions and return the figures."""
-    measured = Measured()
-    ready = asyncio.Barrier(sessions)
-    until = time.monotonic() + seconds + SETTLE_SECONDS + sessions * 0.05
+    run = Run(kind, url, sessions, seconds, asyncio.Barrier(sessions))
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(sessions):
-            tasks.create_task(run_session(kind, url, until, measured, ready))
+        for index in range(sessions):
+            tasks.create_task(run_session(run, index))
+    measured = run.measured
     return {
         "up_ms": percentiles(measured.up_ms),
         "down_ms": percentiles(measured.down_ms),
@@ -190,7 +204,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     arguments = parser.parse_args()
-    print(json.dumps(uvloop.run(run(arguments.kind, arguments.url, arguments.sessions, arguments.seconds))))
+    print(json.dumps(uvloop.run(measure(arguments.kind, arguments.url, arguments.sessions, arguments.seconds))))
 
 
 if __name__ == "__main__":
