@@ -1,6 +1,7 @@
 """The whole product as a user starts it: `python server.py --local` as a process, on ports and with a database of its own."""
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -10,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
+
+import boto3
 
 from bench.processes import free_port
 
@@ -23,7 +26,8 @@ class Stack:
     """A running server with its emulator."""
 
     port: int
-    database: Path
+    database: Path | None
+    """None when the records are in DynamoDB."""
     process: asyncio.subprocess.Process
     log: Path
 
@@ -37,11 +41,28 @@ class Stack:
         """Address of the WebSocket."""
         return f"ws://localhost:{self.port}/"
 
-    def tables(self) -> dict[str, str]:
-        """Return the whole text of every table, to look for a value in it."""
+    def record(self, table: str, kind: str, number: str) -> dict[str, object]:
+        """Return an order or appointment as the database holds it, past all of the server's own code.
+
+        Args:
+            table: `orders` or `appointments`.
+            kind: `ORDER` or `APPOINTMENT`.
+            number: the record's id.
+        """
+        key = f"{kind}#{number}"
+        name = f"nova-sonic-{table}"
+        if self.database is None:
+            client = boto3.client("dynamodb")
+            found = client.get_item(TableName=name, Key={"PK": {"S": key}, "SK": {"S": key}}, ConsistentRead=True)
+            return _plain(found.get("Item", {}))
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
-            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            return {name: "\n".join(str(row) for row in connection.execute(f"SELECT * FROM '{name}'")) for name in names}
+            row = connection.execute('SELECT body FROM records WHERE "table" = ? AND pk = ?', (name, key)).fetchone()
+        return _plain(json.loads(row[0])) if row else {}
+
+
+def _plain(item: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """Return DynamoDB's typed members as plain values; both drivers store them in this form."""
+    return {name: next(iter(member.values())) for name, member in item.items()}
 
 
 @asynccontextmanager
