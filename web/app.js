@@ -23,6 +23,7 @@ let config = { assistants: [], default_assistant: null, websocket_path: "/", loc
 let restartWith = null; // a choice to begin with when the running session has ended
 let waitingTexts = []; // typed before the session was there
 let problem = null; // shown in the banner
+let wantsMicrophone = true; // of the last start
 let usage = null;
 const problems = [];
 const marks = [];
@@ -137,9 +138,10 @@ function showBanner() {
   const words = known ? t(`problem.${problem.code}`) : problem.message || problem.code;
   byId("banner-text").textContent = problem.ref ? `${words} (${problem.ref})` : words;
   const action = byId("banner-action");
-  const isLost = voice.state === "retrying" || (voice.state === "ended" && problem.retryable);
-  action.hidden = !(isLost || RETRYABLE.has(problem.code));
-  action.textContent = t(isLost ? "action.retry" : "action.again");
+  const isRetrying = voice.state === "retrying";
+  const isOver = voice.state === "ended" && problem.retryable;
+  action.hidden = !(isRetrying || isOver || RETRYABLE.has(problem.code));
+  action.textContent = t(isRetrying ? "action.retry" : "action.again");
 }
 
 function clearBanner() {
@@ -152,7 +154,7 @@ function onBannerAction() {
   clearBanner();
   if (isRetrying) voice.retry();
   else if (voice.isLive) voice.addMicrophone().then(showState);
-  else start({ microphone: true });
+  else start({ microphone: wantsMicrophone });
 }
 
 // Tools and usage
@@ -220,6 +222,7 @@ function onMark({ name, at, ms }) {
 // What the user does
 
 function start({ microphone }) {
+  wantsMicrophone = microphone;
   clearBanner();
   return voice.start({ assistant: chosenAssistant() ?? undefined, language, microphone });
 }

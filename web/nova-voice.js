@@ -17,11 +17,10 @@
  */
 
 import { AudioDevice } from "./audio-device.js";
+import { Connection, readCloseCode, retryDelay } from "./connection.js";
 import { decodeFrame, encodeFrame, MICROPHONE, SPEECH } from "./frames.js";
 import { LatencyMeter } from "./latency.js";
 import { VoiceActivity } from "./voice-activity.js";
-
-export const SUBPROTOCOL = "nova-sonic.v1";
 
 /**
  * ready: no session. connecting: socket or model is being opened. listening, hearing (the user speaks), thinking, speaking: a session runs.
@@ -34,29 +33,10 @@ const INPUT_HERTZ = 16_000;
 const OUTPUT_HERTZ = 24_000;
 const CHUNK_SAMPLES = 512; // 32 ms
 const PLAYBACK_REPORT_MS = 250;
-const PING_MS = 3_000;
-const OPEN_TIMEOUT_MS = 10_000;
 const START_TIMEOUT_MS = 20_000;
+const END_TIMEOUT_MS = 3_000;
 const RECENT_VOICE_MS = 1_500;
-const RETRY_BASE_MS = 500;
-const RETRY_CAP_MS = 20_000;
 const RETRIES = 8;
-
-/** Close codes after which trying again would fail in the same way. */
-const FINAL_CLOSE_CODES = new Set([1002, 1003, 1007, 1008, 1009, 4401, 4403]);
-
-const CLOSE_PROBLEMS = { 1008: "refused", 1012: "server_leaving", 1013: "server_busy", 4401: "refused", 4403: "refused", 4408: "idle", 4429: "rate_limited" };
-
-/**
- * How long to wait before the next attempt: exponential with full jitter, so that a restarted server is not met by everybody at once.
- *
- * @param {number} attempt from 0
- * @param {() => number} random
- * @returns {number} milliseconds
- */
-export function retryDelay(attempt, random = Math.random) {
-  return Math.round(random() * Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** attempt)) + 100;
-}
 
 /** One conversation partner. May be started and ended many times. */
 export class NovaVoice extends EventTarget {
@@ -67,7 +47,12 @@ export class NovaVoice extends EventTarget {
     this.base = base;
     this.state = "ready";
     this.session = null;
-    this.socket = null;
+    this.connection = new Connection({
+      text: (data) => this.#onText(data),
+      frame: (data) => this.#onSpeech(data),
+      close: (event) => this.#onClose(event),
+      ping: () => this.#ping(),
+    });
     this.device = null;
     this.choice = null; // what the running session was started with
     this.isEnding = false;
@@ -79,6 +64,7 @@ export class NovaVoice extends EventTarget {
     this.speech = { samples: 0, frames: 0, missing: 0, nextSeq: null, turn: 0, lastTurn: 0, hertz: OUTPUT_HERTZ };
     this.rttMs = null;
     this.lastReport = 0;
+    this.receivedAt = 0; // the message that is being dealt with; what caused it happened before
   }
 
   /** Whether a session runs. */
@@ -160,20 +146,24 @@ export class NovaVoice extends EventTarget {
   /** End the session; the connection stays for the next one. */
   end() {
     this.#cancelRetry();
-    if (this.state === "retrying") this.#finish("ended");
-    if (!this.socket || this.state === "ready" || this.state === "ended") return;
+    if (this.state === "ready" || this.state === "ended") return;
     this.isEnding = true;
-    this.device?.stopChunks();
     this.#flushAll();
-    if (this.isLive) this.#send({ type: "end" });
-    else this.socket.close(1000);
+    if (this.isLive) {
+      this.device.stopChunks();
+      this.#send({ type: "end" });
+      this.timer = setTimeout(() => this.connection.close(), END_TIMEOUT_MS);
+    } else {
+      this.connection.close();
+      this.#finish("ended");
+    }
   }
 
   /** Let the connection and the sound hardware go. */
   async close() {
     this.#cancelRetry();
     this.isEnding = true;
-    this.socket?.close(1000);
+    this.connection.close();
     await this.device?.close();
     this.device = null;
   }
@@ -195,7 +185,7 @@ export class NovaVoice extends EventTarget {
       state: this.state,
       session: this.session,
       context_hertz: this.device?.context.sampleRate ?? null,
-      microphone: { open: this.hasMicrophone, muted: this.isMuted, ...this.sent, buffered_bytes: this.socket?.bufferedAmount ?? 0 },
+      microphone: { open: this.hasMicrophone, muted: this.isMuted, ...this.sent, buffered_bytes: this.connection.bufferedBytes },
       speech: { samples: this.speech.samples, frames: this.speech.frames, missing: this.speech.missing },
       player: { ...this.player },
       reply_ms: [...this.latency.replies],
@@ -210,53 +200,34 @@ export class NovaVoice extends EventTarget {
     this.#setState("connecting");
     this.isEnding = false;
     try {
-      if (this.socket?.readyState !== WebSocket.OPEN) this.socket = await this.#openSocket();
+      await this.connection.open(this.url);
     } catch {
-      this.#lost({ code: 1006 });
+      if (!this.isEnding) this.#lost({ code: 1006 });
+      return;
+    }
+    if (this.isEnding) {
+      this.connection.close(); // the user ended it while it was being opened
       return;
     }
     this.#resetSession();
     this.#send({ type: "hello", protocol: 1, ...this.choice, input_hertz: INPUT_HERTZ, output_hertz: OUTPUT_HERTZ });
-    this.startTimer = setTimeout(() => this.state === "connecting" && this.socket?.close(4000, "no session"), START_TIMEOUT_MS);
+    this.timer = setTimeout(() => this.state === "connecting" && this.connection.close(4000, "no session"), START_TIMEOUT_MS);
   }
 
-  #openSocket() {
-    return new Promise((resolve, reject) => {
-      const socket = new WebSocket(this.url, SUBPROTOCOL);
-      socket.binaryType = "arraybuffer";
-      const timer = setTimeout(() => socket.close(), OPEN_TIMEOUT_MS);
-      socket.onopen = () => {
-        clearTimeout(timer);
-        socket.onmessage = ({ data }) => this.#onFrame(data);
-        socket.onclose = (event) => this.#onClose(socket, event);
-        this.pingTimer = setInterval(() => this.#ping(), PING_MS);
-        resolve(socket);
-      };
-      socket.onclose = () => {
-        clearTimeout(timer);
-        reject(new Error("the connection could not be opened"));
-      };
-    });
-  }
-
-  #onClose(socket, event) {
-    clearInterval(this.pingTimer);
-    clearTimeout(this.startTimer);
-    if (this.socket !== socket) return;
-    this.socket = null;
+  #onClose(event) {
+    clearTimeout(this.timer);
     this.rttMs = null;
-    if (this.isLive || this.state === "connecting") {
-      if (this.isEnding) this.#finish("ended");
-      else this.#lost(event);
-    }
+    if (!this.isLive && this.state !== "connecting") return;
+    if (this.isEnding) this.#finish("ended");
+    else this.#lost(event);
   }
 
   #lost({ code }) {
     this.device?.stopChunks();
     this.#flushAll();
-    const isFinal = FINAL_CLOSE_CODES.has(code) || this.attempt >= RETRIES;
-    const problem = CLOSE_PROBLEMS[code] ?? (this.session ? "connection_lost" : "server_unreachable");
-    if (isFinal) {
+    const meaning = readCloseCode(code);
+    const problem = meaning.problem ?? (this.session ? "connection_lost" : "server_unreachable");
+    if (meaning.isFinal || this.attempt >= RETRIES) {
       this.#finish("ended");
       this.#problem({ code: problem, retryable: true });
       return;
@@ -272,22 +243,18 @@ export class NovaVoice extends EventTarget {
   }
 
   #ping() {
-    if (this.socket?.readyState === WebSocket.OPEN) this.#send({ type: "ping", t: Math.round(performance.now() * 1000) / 1000 });
+    this.#send({ type: "ping", t: Math.round(performance.now() * 1000) / 1000 });
   }
 
   #send(message) {
-    if (this.socket?.readyState !== WebSocket.OPEN) return;
-    this.socket.send(JSON.stringify(message));
+    if (!this.connection.isOpen) return;
+    this.connection.send(JSON.stringify(message));
     this.#emit("message", { direction: "out", at: performance.now(), message });
   }
 
   // What the server says
 
-  #onFrame(data) {
-    if (typeof data !== "string") {
-      this.#onSpeech(data);
-      return;
-    }
+  #onText(data) {
     let message;
     try {
       message = JSON.parse(data);
@@ -295,7 +262,8 @@ export class NovaVoice extends EventTarget {
       this.#problem({ code: "bad_frame" });
       return;
     }
-    this.#emit("message", { direction: "in", at: performance.now(), message });
+    this.receivedAt = performance.now();
+    this.#emit("message", { direction: "in", at: this.receivedAt, message });
     this.#onMessage(message);
   }
 
@@ -317,7 +285,7 @@ export class NovaVoice extends EventTarget {
       case "tool.started":
         return this.isSpeaking ? undefined : this.#setState("thinking");
       case "error":
-        return this.#problem(message);
+        return this.#onError(message);
       case "session.ended":
         return this.#finish("ended");
       case "pong":
@@ -328,7 +296,7 @@ export class NovaVoice extends EventTarget {
   }
 
   #onStarted(message) {
-    clearTimeout(this.startTimer);
+    clearTimeout(this.timer);
     this.attempt = 0;
     this.session = message;
     this.speech.hertz = message.output_hertz;
@@ -347,7 +315,7 @@ export class NovaVoice extends EventTarget {
 
   #onUserStarted() {
     const onset = this.#voiceOnset();
-    this.#mark("user_started", Math.min(performance.now(), this.device.toPageClock(onset)));
+    this.#mark("user_started", Math.min(this.receivedAt, this.device.toPageClock(onset)));
     if (this.isSpeaking) this.latency.interruptionBegan(onset);
     this.#setState("hearing");
   }
@@ -355,13 +323,18 @@ export class NovaVoice extends EventTarget {
   #onUserStopped() {
     const { lastVoicedAt } = this.activity;
     this.latency.userStopped(this.hasMicrophone ? lastVoicedAt : null, this.device.clock);
-    if (lastVoicedAt !== null) this.#mark("user_stopped", Math.min(performance.now(), this.device.toPageClock(lastVoicedAt)));
+    if (lastVoicedAt !== null) this.#mark("user_stopped", Math.min(this.receivedAt, this.device.toPageClock(lastVoicedAt)));
     if (!this.isSpeaking) this.#setState("thinking");
   }
 
   #onSpeechStarted({ turn, output_hertz: hertz }) {
     this.speech.turn = turn;
     this.speech.hertz = hertz ?? this.session?.output_hertz ?? OUTPUT_HERTZ;
+  }
+
+  #onError(message) {
+    if (this.state === "connecting") this.#finish("ended"); // the session was refused; otherwise session.ended follows if it is over
+    this.#problem(message);
   }
 
   #onPong({ t }) {
@@ -389,9 +362,9 @@ export class NovaVoice extends EventTarget {
   #onChunk({ pcm, offset, rms, blocks }) {
     for (const [level, from, to] of blocks) this.activity.push(level, from, to);
     this.#emit("level", { who: "user", rms, at: performance.now() });
-    if (!this.isLive || this.socket?.readyState !== WebSocket.OPEN) return;
+    if (!this.isLive || !this.connection.isOpen) return;
     const header = { kind: MICROPHONE, seq: this.sent.chunks, sampleOffset: offset, timeMs: performance.now() };
-    this.socket.send(encodeFrame(header, pcm));
+    this.connection.send(encodeFrame(header, pcm));
     this.sent.chunks += 1;
     this.sent.samples += pcm.byteLength / 2;
   }
@@ -468,7 +441,7 @@ export class NovaVoice extends EventTarget {
   }
 
   #finish(state) {
-    clearTimeout(this.startTimer);
+    clearTimeout(this.timer);
     this.device?.stopChunks();
     this.device?.closeMicrophone();
     this.speech.turn = 0;

@@ -170,6 +170,32 @@ async def test_errors_are_told_by_code_in_the_pages_language(chromium: Chromium,
         await expect(page.get_by_role("alert")).to_contain_text("Something new.")
 
 
+async def test_a_session_that_is_refused_can_be_tried_again(chromium: Chromium, server: PageServer) -> None:
+    async with chromium.open(server.url) as page:
+        await page.click("#welcome-start")
+        client = await server.client()
+        await client.expect("hello")
+        await client.send("error", code="server_busy", message="All lines are busy.", retryable=True, ref="")
+        await expect(page.locator("#pill")).to_have_text("Ended")
+        await page.get_by_role("button", name="Try again").click()
+        await client.start()
+
+        await expect(page.locator("#pill")).to_have_text("Listening")
+        await expect(page.locator("#banner")).to_be_hidden()
+
+
+async def test_a_session_can_be_given_up_while_it_is_being_opened(chromium: Chromium, server: PageServer) -> None:
+    async with chromium.open(server.url) as page:
+        await page.click("#welcome-start")
+        client = await server.client()
+        await client.expect("hello")
+        await page.click("#end")
+        await client.connection.wait_closed()
+
+        await expect(page.locator("#pill")).to_have_text("Ended")
+        assert client.connection.close_code == 1000
+
+
 async def test_a_lost_server_is_told_and_found_again(chromium: Chromium) -> None:
     async with PageServer() as first:
         port = first.port

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { readCloseCode, retryDelay } from "../../../web/connection.js";
 import { decodeFrame, encodeFrame } from "../../../web/frames.js";
 import { LatencyMeter } from "../../../web/latency.js";
-import { retryDelay } from "../../../web/nova-voice.js";
 import { chooseLanguage, EXAMPLES, STRINGS, translate } from "../../../web/strings.js";
 import { TranscriptModel, turnText } from "../../../web/transcript-model.js";
 import { VoiceActivity } from "../../../web/voice-activity.js";
@@ -31,6 +31,12 @@ test("a frame that is too short or holds half a sample is refused", () => {
 test("attempts to reconnect spread out and are capped", () => {
   assert.deepEqual([0, 1, 2, 3, 20].map((attempt) => retryDelay(attempt, () => 1)), [600, 1100, 2100, 4100, 20_100]);
   assert.equal(retryDelay(5, () => 0), 100);
+});
+
+test("a policy violation is final, a restart is not", () => {
+  assert.deepEqual(readCloseCode(1008), { problem: "refused", isFinal: true });
+  assert.deepEqual(readCloseCode(1012), { problem: "server_leaving", isFinal: false });
+  assert.deepEqual(readCloseCode(1006), { problem: null, isFinal: false });
 });
 
 test("both languages have the same keys and the same values to fill in", () => {
