@@ -92,7 +92,7 @@ class Emitter:
         """Open an AUDIO block."""
         configuration = {"mediaType": "audio/lpcm", "sampleRateHertz": hertz, "sampleSizeBits": 16, "encoding": "base64", "channelCount": 1}
         content_id = self._open("AUDIO", "ASSISTANT", audioOutputConfiguration=configuration)
-        event = orjson.dumps({"event": {"audioOutput": self._common(content_id) | {"role": "ASSISTANT", "content": ""}}})
+        event = orjson.dumps({"event": {"audioOutput": self._common(content_id) | {"content": ""}}})
         self._audio = _Audio(content_id, event.removesuffix(b'"}}}'))
 
     def audio(self, pcm: bytes) -> None:

@@ -188,11 +188,15 @@ class Exchange:
             await self._writable.wait()
         raise StreamLost
 
-    async def drained(self) -> None:
-        """Wait until the response has been sent, or the client is gone."""
-        while self._answer is Answer.ENDING:
-            self._writable.clear()
-            await self._writable.wait()
+    async def drained(self, patience_seconds: float) -> None:
+        """Wait until the response has been sent or the client is gone; when that takes too long, reset the stream."""
+        try:
+            async with asyncio.timeout(patience_seconds):
+                while self._answer is Answer.ENDING:
+                    self._writable.clear()
+                    await self._writable.wait()
+        except TimeoutError:
+            self.reset(ErrorCodes.CANCEL)
 
     def reset(self, code: ErrorCodes) -> None:
         """End the stream at once."""

@@ -7,7 +7,7 @@ counts the input events from 1, and is the moment after that event. Without it e
 from dataclasses import dataclass
 from enum import Enum
 
-from nova_sonic_local.refusals import Member
+from nova_sonic_local.refusals import Member, Refusal
 
 HEADER = "x-nova-sonic-local-fault"
 
@@ -20,7 +20,7 @@ class Fault(Enum):
     HTTP_429 = "http_429"
     HTTP_503 = "http_503"
     EXCEPTION = "exception"
-    """In-stream exception; the argument is the union member."""
+    """In-stream exception; the argument is a member of the output stream, or a row of refusals.py in lower case."""
     RST = "rst"
     """RST_STREAM(NO_ERROR), which clients take for a clean end."""
     GOAWAY = "goaway"
@@ -76,12 +76,23 @@ HTTP_ERRORS: dict[Fault, tuple[int, str, str]] = {
 """Status, x-amzn-errortype and message."""
 
 
+USUAL_REFUSALS: dict[Member, Refusal] = {
+    Member.INTERNAL: Refusal.INTERNAL_ERROR,
+    Member.MODEL_STREAM: Refusal.MODEL_ERROR,
+    Member.VALIDATION: Refusal.INVALID_REQUEST,
+    Member.THROTTLING: Refusal.TOO_MANY_STREAMS,
+    Member.MODEL_TIMEOUT: Refusal.TIME_LIMIT,
+    Member.UNAVAILABLE: Refusal.UNAVAILABLE,
+}
+"""What a member says when only the member was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """The fault of one stream."""
 
     fault: Fault | None = None
-    member: Member = Member.MODEL_STREAM
+    refusal: Refusal = Refusal.MODEL_ERROR
     """Argument of EXCEPTION."""
     event: int | None = None
     """0 is before the first event; None for a way to behave."""
@@ -103,5 +114,12 @@ def parse_fault(text: str) -> FaultPlan:
     name, _, argument = rest.partition(":")
     fault = Fault(name)
     usual = {Moment.REQUEST: 0, Moment.FIRST_EVENT: 1, Moment.ALWAYS: None}[MOMENTS[fault]]
-    member = Member(argument) if argument else Member.MODEL_STREAM
-    return FaultPlan(fault, member, int(number) if number else usual)
+    return FaultPlan(fault, _parse_refusal(argument), int(number) if number else usual)
+
+
+def _parse_refusal(argument: str) -> Refusal:
+    if not argument:
+        return Refusal.MODEL_ERROR
+    if argument.upper() in Refusal.__members__:
+        return Refusal[argument.upper()]
+    return USUAL_REFUSALS[Member(argument)]

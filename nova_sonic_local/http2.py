@@ -13,6 +13,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -78,7 +79,7 @@ class Http2Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- asyncio's contract for stream protocols
+        transport = cast("asyncio.Transport", transport)  # asyncio's contract for stream protocols; uvloop's class is no subclass
         self._transport = transport
         transport.set_write_buffer_limits(SOCKET_HIGH_WATER_BYTES)
         plain_socket = transport.get_extra_info("socket")
@@ -99,6 +100,7 @@ class Http2Protocol(asyncio.Protocol):
         self._transport = None
         if self._flush_handle is not None:
             self._flush_handle.cancel()
+            self._flush_handle = None
         for exchange in list(self._exchanges.values()):
             exchange.lose()
         self._exchanges.clear()

@@ -38,6 +38,9 @@ from nova_sonic_local.models import RELAXED_TEXT, STRICT_TEXT, Model
 from nova_sonic_local.parsing import Checks
 from nova_sonic_local.refusals import Refusal, Refused
 
+_LONGEST_TEXT = 1_000_000
+"""Characters of one block: no limit of the service is known, but memory has one."""
+
 
 class State(Enum):
     """Where the stream is."""
@@ -265,7 +268,7 @@ class OrderEngine:
         is_history = block.start.role in (TextRole.USER, TextRole.ASSISTANT) and not block.start.interactive
         if is_history and size > self._limits.history_input:
             refuse(Refusal.HISTORY_TOO_LONG)
-        if size > self._limits.system_input:
+        if size > self._limits.system_input or sum(map(len, block.texts)) > _LONGEST_TEXT:
             refuse()
         block.texts.append(event.text)
         return None

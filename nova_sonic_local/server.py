@@ -20,6 +20,9 @@ from nova_sonic_local.stream import House
 BACKLOG = 2048
 """Connections that may wait to be accepted; with asyncio's 100, five hundred clients that return at once stall for seconds."""
 
+CLOSE_SECONDS = 1.0
+"""For clients to take the GOAWAY before their connection is dropped."""
+
 
 class NovaSonicLocal:
     """A running emulator: `async with NovaSonicLocal(Options()) as emulator`.
@@ -109,7 +112,8 @@ class NovaSonicLocal:
             await self._service.close()
         for connection in list(self._connections):
             connection.go_away()
-        await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await server.wait_closed()
         for connection in list(self._connections):
             connection.abort()
-        await server.wait_closed()

@@ -5,14 +5,13 @@ import logging
 import re
 from urllib.parse import unquote
 
-from h2.errors import ErrorCodes
-
+from nova_sonic_local.ending import end_stream
 from nova_sonic_local.envelope import Envelope, SignatureCheck
 from nova_sonic_local.exchange import Exchange
 from nova_sonic_local.faults import HEADER, parse_fault
 from nova_sonic_local.ids import Ids
 from nova_sonic_local.models import find_model
-from nova_sonic_local.refusals import HTTP_FORM, Refusal
+from nova_sonic_local.refusals import HTTP_FORM, Refusal, Refused
 from nova_sonic_local.responses import send_error
 from nova_sonic_local.signing import MISMATCH, MessageChain, SignatureError, parse_authorization, sign_request
 from nova_sonic_local.stream import House, Request, Stream
@@ -56,8 +55,9 @@ class Service:
     async def _serve(self, exchange: Exchange) -> None:
         self._streams += 1
         ids = Ids(self._house.options.seed, self._streams)
+        request_id = ids.new()
         try:
-            request = self._check(exchange, ids)
+            request = self._check(exchange, request_id, ids)
             if request is not None:
                 self._live += 1
                 try:
@@ -66,11 +66,10 @@ class Service:
                     self._live -= 1
         except Exception:  # noqa: BLE001 -- the root of a stream's task: a fault of ours must not end the others
             _log.exception("the emulator failed")
-            exchange.reset(ErrorCodes.INTERNAL_ERROR)
+            end_stream(exchange, request_id, Refused(Refusal.INTERNAL_ERROR))
 
-    def _check(self, exchange: Exchange, ids: Ids) -> Request | None:
+    def _check(self, exchange: Exchange, request_id: str, ids: Ids) -> Request | None:
         """Return the request when it can be served; else it has been refused."""
-        request_id = ids.new()
         path = _PATH.fullmatch(exchange.headers.get(":path", "").partition("?")[0])
         if path is None:
             send_error(exchange, request_id, 404, "UnknownOperationException", "There is no such operation here.")

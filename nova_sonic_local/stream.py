@@ -34,6 +34,8 @@ SPEECH_AHEAD_BYTES = 64 * 1024
 """Speech waits while this much of the response is not sent yet."""
 OUTPUT_LIMIT_BYTES = 256 * 1024
 """Input is not read while this much of the response is not sent yet: the client does not read."""
+DRAIN_SECONDS = 10.0
+"""A client that has not taken the end of its response by then is given up."""
 _SILENCE_PEAK = 64
 """Samples below this (-54 dBFS) are silence for the idle timer."""
 
@@ -110,7 +112,7 @@ class Stream:
         if not endings:
             self._send_head()
         end_stream(self._exchange, self._request.request_id, endings[0] if endings else None)
-        await self._exchange.drained()
+        await self._exchange.drained(DRAIN_SECONDS)
 
     async def _watch(self) -> None:
         """End the stream when its time is up."""
@@ -205,7 +207,7 @@ class Stream:
             return
         match self._plan.fault:
             case Fault.EXCEPTION:
-                raise Refused(next(row for row in Refusal if row.value.member is self._plan.member))
+                raise Refused(self._plan.refusal)
             case Fault.STALL:
                 self._withheld = Withheld.EVERYTHING
             case Fault.SLOW_READER:

@@ -215,9 +215,9 @@ class TurnEngine:
 
     async def _answer(self, answer: Answer, number: int, listener: Listener | None, text: str | None, pcm: bytes) -> None:
         try:
+            await answer.take_floor()
             if listener is not None:
                 text = await listener.finish()
-            await answer.take_floor()
             self._write_user_text(text)
             await self.equipment.brain.answer(UserTurn(number, text, pcm), answer)
             answer.complete()

@@ -68,7 +68,7 @@ class VoiceDetector:
         self._pause_ms = pause_ms
         self._now_ms = 0
         self._recent: deque[bool] = deque(maxlen=ONSET_WINDOW_MS // FRAME_MS)
-        self._slices: deque[float] = deque(maxlen=_FLOOR_SLICES)
+        self._slices: deque[float] = deque([_QUIETEST] * _FLOOR_SLICES, maxlen=_FLOOR_SLICES)  # who speaks at once is heard
         self._slice_minimum = 32_768.0
         self._slice_frames = 0
         self._speech_end_ms = 0
@@ -78,7 +78,7 @@ class VoiceDetector:
     @property
     def floor(self) -> float:
         """RMS of the background."""
-        return min(self._slice_minimum, *self._slices) if self._slices else min(self._slice_minimum, _QUIETEST)
+        return min(self._slice_minimum, *self._slices)
 
     def feed(self, frame: bytes) -> VoiceChange | None:
         """Take the next 20 ms and tell whether speech began or ended."""
