@@ -131,7 +131,11 @@ class NovaSonicStream:
                 await self._accepted
                 await opening.written
         except TimeoutError:
-            raise failures.OPENING_TIMEOUT.error(f"no answer within {self._timeouts.opening:g} s") from None
+            self._fail(failures.OPENING_TIMEOUT.error(f"no answer within {self._timeouts.opening:g} s"))
+            raise self._failure or failures.LOST.error() from None
+        except asyncio.CancelledError:
+            self._fail(failures.LOST.error("given up while it was being opened"))
+            raise
         except ModelError as error:
             if error.code == failures.LOST.code:  # a stream that was never accepted was not lost
                 raise failures.UNREACHABLE.error(error.detail) from None
@@ -191,8 +195,9 @@ class NovaSonicStream:
         except TimeoutError:
             self._fail(failures.STALLED.error(f"nothing was taken for {self._timeouts.write:g} s"))
         except Exception as error:  # noqa: BLE001  # task root: whatever the SDK raises is a failure of this stream alone
-            await asyncio.wait({self._reader}, timeout=CAUSE_SECONDS)
-            self._fail(model_error(error))
+            if self._phase is Phase.OPEN:  # after our sessionEnd the model may end first; the reader knows whether it did so in order
+                await asyncio.wait({self._reader}, timeout=CAUSE_SECONDS)
+                self._fail(model_error(error))
         finally:
             self._let_go_of_waiting_groups()
 
@@ -217,9 +222,13 @@ class NovaSonicStream:
         while not self._outbox.empty():
             group = self._outbox.get_nowait()
             self._room.release()
-            if not group.written.done():
-                group.written.set_exception(self._failure or failures.LOST.error("the stream is closed"))
-                group.written.exception()  # counts as seen, in case the caller is gone
+            if group.written.done():
+                continue
+            if group.is_last and self._failure is None:
+                group.written.set_result(None)
+                continue
+            group.written.set_exception(self._failure or failures.LOST.error("the stream is closed"))
+            group.written.exception()  # counts as seen, in case the caller is gone
 
     async def _read(self) -> None:
         try:
@@ -259,8 +268,8 @@ class NovaSonicStream:
     def _fail(self, error: ModelError) -> None:
         if self._failure is None and self._phase is not Phase.CLOSED:
             self._failure = error
-            if asyncio.current_task() is not self._writer:
-                self._writer.cancel()  # nothing that it could still write is of use, and its callers should hear of it now
+            for task in {self._reader, self._writer} - {asyncio.current_task()}:
+                task.cancel()  # the stream is dead: whoever still waits for the task should hear of it now
         if not self._accepted.done():
             self._accepted.set_exception(self._failure or error)
             self._accepted.exception()  # counts as seen, in case nobody waits for the opening any more
@@ -277,7 +286,7 @@ class NovaSonicStream:
         await self._connections.release(self._connection, broken=not self._reader.done() or self._failure is not None)
         tasks = {self._reader, self._writer}
         _, late = await asyncio.wait(tasks, timeout=TEARDOWN_SECONDS)
-        for task in late:  # a writer without a group waits for ever; a reader only if the connection is shared and the model is silent
+        for task in late:  # a writer that was never given its last group, or a reader of a silent model on a shared connection
             task.cancel()
         await asyncio.wait(tasks)
         if self._inbox.empty():
