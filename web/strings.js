@@ -109,6 +109,12 @@ const en = {
   "problem.not_allowed": "The assistant does not offer this.",
   "problem.too_large": "The message is too large.",
   "problem.internal": "Something went wrong on the server.",
+  "problem.client_stalled": "The connection is too slow for the conversation.",
+  "problem.bad_frame": "The server and the page do not understand each other. Reload the page.",
+  "problem.bad_request": "The server cannot use what the page sent. Reload the page.",
+  "problem.unknown_event": "The server does not know what the page asked for. Reload the page.",
+  "problem.wrong_order": "The server did not expect this now.",
+  "problem.invalid_audio": "The server cannot use the microphone's sound. Reload the page.",
 };
 
 const es = {
@@ -220,6 +226,12 @@ const es = {
   "problem.not_allowed": "El asistente no ofrece esto.",
   "problem.too_large": "El mensaje es demasiado largo.",
   "problem.internal": "Algo falló en el servidor.",
+  "problem.client_stalled": "La conexión es demasiado lenta para la conversación.",
+  "problem.bad_frame": "El servidor y la página no se entienden. Recargue la página.",
+  "problem.bad_request": "El servidor no puede usar lo que mandó la página. Recárguela.",
+  "problem.unknown_event": "El servidor no conoce lo que pidió la página. Recárguela.",
+  "problem.wrong_order": "El servidor no esperaba esto ahora.",
+  "problem.invalid_audio": "El servidor no puede usar el sonido del micrófono. Recargue la página.",
 };
 
 export const STRINGS = { en, es };

@@ -1,11 +1,14 @@
 """The parts of the page that need no browser, under Node's test runner."""
 
+import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from session.errors import SessionError
 from tests import needs
 
 FILES = sorted((Path(__file__).parent / "node").glob("*.test.mjs"))
@@ -19,3 +22,19 @@ def test_the_pages_pure_parts_pass_their_tests_in_node(file: Path) -> None:
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "tests 0" not in ended.stdout
+
+
+def codes(error: type[SessionError]) -> Iterator[str]:
+    yield error.code
+    for narrower in error.__subclasses__():
+        yield from codes(narrower)
+
+
+def test_the_page_has_words_for_every_error_of_the_server() -> None:
+    node = shutil.which("node") or needs.missing("Node.js")
+    strings = Path(__file__).parents[2] / "web" / "strings.js"
+    script = f"import({json.dumps(strings.as_uri())}).then(({{ STRINGS }}) => console.log(JSON.stringify(Object.keys(STRINGS.en))))"
+
+    printed = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert {f"problem.{code}" for code in codes(SessionError)} <= set(json.loads(printed))

@@ -155,3 +155,12 @@ test("a click and a steady hum are not speech", () => {
 
   assert.deepEqual([click, hum], [[], []]);
 });
+
+test("the frame in the protocol's reference page is what is sent", async () => {
+  const { readFile } = await import("node:fs/promises");
+  const page = await readFile(new URL("../../../docs/reference/binary-dialect.md", import.meta.url), "utf8");
+  const [example] = page.match(/^01 00 [0-9a-f ]+$/m);
+  const frame = encodeFrame({ kind: 1, seq: 3, sampleOffset: 1536, timeMs: 1000 }, Int16Array.of(1, -2).buffer);
+
+  assert.equal(Buffer.from(frame).toString("hex"), example.replaceAll(" ", ""));
+});
