@@ -60,7 +60,7 @@ docs: setup-dev ## Write the reference pages anew from the code
 	@$(PYTHON_VENV) -m scripts.make_docs
 
 bench: setup-dev ## Measure the bridge: latency, CPU and memory per session
-	@$(PYTHON_VENV) bench/bridge.py $(ARGS)
+	@$(PYTHON_VENV) -m bench.bridge $(ARGS)
 
 lock: setup-dev ## Compile requirements*.in into requirements*.txt (ARGS=--upgrade takes newer versions)
 	@sh scripts/lock.sh $(ARGS)
