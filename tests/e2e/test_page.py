@@ -1,4 +1,4 @@
-"""Spoken conversations through the page: a WAV as Chromium's microphone -> page -> server -> SDK -> emulator -> tool -> database, and back."""
+"""Spoken conversations: a WAV as Chromium's microphone -> page -> server -> SDK -> emulator -> tool -> database, and back."""
 
 import asyncio
 import json
@@ -106,7 +106,8 @@ SCENARIOS = [
         "make an appointment",
         "es",
         "es-419",
-        "Agenda una cita para mañana a las diez con el doctor Rodríguez, soy Juan Pérez, mi email es juan punto pérez arroba email punto com",
+        "Agenda una cita para mañana a las diez con el doctor Rodríguez, soy Juan Pérez, "
+        "mi email es juan punto pérez arroba email punto com",
         "agendarTurno",
         {"patientName": "Juan Pérez", "patientEmail": "juan.perez@email.com", "doctorName": "Dr. Rodríguez"},
         starts_at("6", tomorrow_at(10)),
