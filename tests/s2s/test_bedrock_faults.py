@@ -229,7 +229,7 @@ async def test_a_hundred_streams_closed_in_all_ways_leave_no_task_descriptor_or_
             await open_and_leave(client, ways)
         after = await leftovers(emulator)
 
-    assert before == after
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
 
 
 async def open_and_leave(client: NovaSonicClient, ways: list[Callable[[NovaSonicStream], Coroutine[object, object, object]]]) -> None:
