@@ -164,6 +164,7 @@ class Connection:
         running = tasks.create_task(self._registry.run(runner))
         writing = tasks.create_task(self._write(runner, dialect))
         self._session = _Session(runner, running, writing)
+        await asyncio.sleep(0)  # the session begins before the client's next frame reaches it
 
     async def _end_session(self) -> None:
         """End the session if one runs, and wait until all that belongs to it is closed and told."""

@@ -139,6 +139,7 @@ async def test_frames_wait_while_the_stream_opens() -> None:
 
         assert stream.pcm == TONE * 2
         assert "Hola" in stream.texts
+        assert len({event.prompt_name for event in [*stream.opening, *stream.sent] if isinstance(event, AudioInput | PromptStart)}) == 1
 
 
 @pytest.mark.req("S4-09", "S4-10", "S4-60")
