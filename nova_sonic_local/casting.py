@@ -25,7 +25,7 @@ def choose_brain(options: Options) -> BrainFactory | None:
             script = load_script(options.scenario) if options.scenario is not None else DEFAULT_SCRIPT
             return lambda prompt: ScriptBrain(prompt, script)
         case "demo":
-            factory: BrainFactory = import_module("nova_sonic_local.brains.demo").demo_factory(options)
+            factory: BrainFactory = import_module("nova_sonic_local.brains.demo").demo_factory(options.scenario)
             return factory
         case name:
             raise ValueError(f"no brain is called {name!r}; there are demo, script and echo")
