@@ -1,0 +1,143 @@
+"""The demo brain: understands the phrases of a scenario, spoken or typed, asks for what is missing, calls tools and tells their results."""
+
+import asyncio
+import datetime as dt
+import logging
+import zoneinfo
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import assert_never
+
+from nova_sonic_local.brains.dialogue import Call, Dialogue, Say
+from nova_sonic_local.brains.hearing import hearing_grammar
+from nova_sonic_local.brains.intents import Understanding
+from nova_sonic_local.brains.interface import Brain, Listener, Prompt, Reply, UserTurn
+from nova_sonic_local.brains.phrasing import Phrasing
+from nova_sonic_local.brains.scenario import Scenario, load_scenario
+from nova_sonic_local.speech.moments import Today
+from nova_sonic_local.speech.recogniser import Recogniser, RecogniserUnavailable, SpeechListener
+from nova_sonic_local.speech.tokens import fold, tokenise
+
+FINAL_MARKER = "[FINAL]"
+"""Ends each reply when the system prompt asks for it."""
+
+_POLYGLOT = frozenset(("matthew", "tiffany"))
+"""Voices that speak any language (Amazon Nova 2 user guide, "Polyglot voices"): the system prompt decides."""
+
+_log = logging.getLogger(__name__)
+
+
+class Recognisers:
+    """The recogniser processes of an emulator, by language. Each lives as long as one brain holds it."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Recogniser, int]] = {}
+
+    def take(self, language: str) -> Recogniser:
+        """Return the recogniser of a language; give it back with `give_back`."""
+        recogniser, holders = self._held.get(language, (Recogniser(language), 0))
+        self._held[language] = (recogniser, holders + 1)
+        return recogniser
+
+    async def give_back(self, recogniser: Recogniser) -> None:
+        """Let go of a recogniser; the last one ends its process."""
+        held, holders = self._held.pop(recogniser.language)
+        if holders > 1:
+            self._held[recogniser.language] = (held, holders - 1)
+        else:
+            await held.close()
+
+
+class DemoBrain:
+    """Answers one stream.
+
+    Args:
+        scenario: What it can talk about.
+        prompt: The client's prompt; its voice and system text choose the language, its tools what is offered.
+        recognisers: Where to borrow a recogniser.
+        today: Tells the day from which "tomorrow" counts.
+    """
+
+    def __init__(self, scenario: Scenario, prompt: Prompt, recognisers: Recognisers, today: Today) -> None:
+        language_id = choose_language(scenario, prompt)
+        understanding = Understanding(scenario, language_id, frozenset(prompt.tools), today)
+        phrasing = Phrasing(understanding.language, scenario.languages[language_id], today)
+        self.dialogue = Dialogue(scenario, understanding, prompt.tools, phrasing)
+        self.grammar = hearing_grammar(understanding)
+        self._marks_end = FINAL_MARKER in prompt.system
+        self._hertz = prompt.input_hertz
+        self._recognisers = recognisers
+        self._recogniser: Recogniser | None = recognisers.take(language_id)
+        self._warming: asyncio.Task[None] = asyncio.create_task(self._warm())
+
+    async def _warm(self) -> None:
+        """Start the recogniser while the client still sets up, so that the first turn does not wait for it."""
+        if self._recogniser is not None:
+            try:
+                await self._recogniser.prepare(self.grammar)
+            except (RecogniserUnavailable, OSError) as error:
+                _log.warning("%s", error)
+
+    def listen(self) -> Listener | None:
+        """Return a recogniser for the turn that begins now."""
+        return SpeechListener(self._recogniser, self.grammar, self._hertz) if self._recogniser is not None else None
+
+    async def answer(self, turn: UserTurn, reply: Reply) -> None:
+        """Answer a turn: say something, or call a tool and tell its result."""
+        step = self.dialogue.hear(turn.text)
+        match step:
+            case Say(text):
+                await self._say(reply, text)
+            case Call(tool, arguments):
+                results = await reply.call_tools([(tool, arguments)])
+                result: Mapping[str, object] = results[0] if results else {"success": False}
+                await self._say(reply, self.dialogue.told(result).text)
+            case _:
+                assert_never(step)
+
+    async def _say(self, reply: Reply, text: str) -> None:
+        await reply.say(f"{text} {FINAL_MARKER}" if self._marks_end else text)
+
+    async def close(self) -> None:
+        """Give the recogniser back."""
+        await self._warming
+        recogniser, self._recogniser = self._recogniser, None
+        if recogniser is not None:
+            await self._recognisers.give_back(recogniser)
+
+
+def choose_language(scenario: Scenario, prompt: Prompt) -> str:
+    """Return the language of the voice; for a voice of many languages, or an unknown one, that of the system prompt."""
+    by_voice = next((name for name, language in scenario.languages.items() if prompt.voice_id.casefold() in language.voices), None)
+    if by_voice is not None and prompt.voice_id.casefold() not in _POLYGLOT:
+        return by_voice
+    words = [token.folded for token in tokenise(prompt.system)]
+    hints = {name: {fold(hint) for hint in language.hints} for name, language in scenario.languages.items()}
+    counts = {name: sum(word in known for word in words) for name, known in hints.items()}
+    likeliest = max(counts, key=lambda name: (counts[name], name == by_voice, name == scenario.default_language))
+    return likeliest if counts[likeliest] else by_voice or scenario.default_language
+
+
+def demo_factory(scenario_path: Path | None = None, today: Today | None = None) -> Callable[[Prompt], Brain]:
+    """Return what makes a demo brain for a prompt.
+
+    Args:
+        scenario_path: A scenario file; None is the built-in one.
+        today: Tells today's date; by default the clock in the scenario's time zone.
+
+    Raises:
+        ScenarioError: The file is missing or wrong.
+
+    """
+    scenario = load_scenario(scenario_path)
+    recognisers = Recognisers()
+    calendar = today or _today_in(scenario.time_zone)
+    return lambda prompt: DemoBrain(scenario, prompt, recognisers, calendar)
+
+
+def _today_in(zone_name: str) -> Today:
+    try:
+        zone = zoneinfo.ZoneInfo(zone_name) if zone_name else None
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        zone = None  # a machine without time zone data: its own clock is the next best
+    return lambda: dt.datetime.now(zone).astimezone(zone).date()

@@ -1,0 +1,1 @@
+"""Listening and speaking: grammar, recogniser, dictionary and voices of the demo brain."""
