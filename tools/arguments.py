@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import get_args, get_origin
 
@@ -26,6 +26,7 @@ MAX_MEMBERS = 64
 _LARGEST = 10**12
 _LARGEST_DIGITS = 12
 _NOTHING = frozenset({"", "null", "none", "undefined", "n/a", "nil"})
+_AMOUNT = re.compile(r"(?P<whole>-?(?:[1-9]\d{0,2}(?:\.\d{3})+|[1-9]\d{0,2}(?:,\d{3})+|\d{1,12}))(?:[.,](?P<cents>\d{1,2}))?")
 _MISSING = object()
 
 
@@ -126,7 +127,7 @@ def _is_nothing(value: object) -> bool:
 
 def _convert_text(parameter: Parameter, value: object) -> str:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        value = str(value)
+        value = _number_text(parameter, value)
     if not isinstance(value, str):
         raise _wrong(parameter, "a text")
     kept = "".join(letter if unicodedata.category(letter) not in ("Cc", "Cs", "Cf") else " " for letter in value)
@@ -134,6 +135,13 @@ def _convert_text(parameter: Parameter, value: object) -> str:
     if not text or len(text) > MAX_TEXT:
         raise _wrong(parameter, f"a text of 1 to {MAX_TEXT} characters")
     return text
+
+
+def _number_text(parameter: Parameter, value: int | Decimal) -> str:
+    number = _number(value)
+    if number is None:
+        raise _wrong(parameter, "a text")
+    return str(int(number)) if number == number.to_integral_value() else str(number)
 
 
 def _convert_int(parameter: Parameter, value: object) -> int:
@@ -154,7 +162,9 @@ def _number(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     number = Decimal(value)
-    return number if abs(number) < _LARGEST else None
+    # Compared before anything else is done with it: 1e999999999 has a billion digits, and 1e-999999999 as many.
+    is_usual = -_LARGEST < number < _LARGEST and (number == 0 or number.adjusted() > -_LARGEST_DIGITS)
+    return number if is_usual else None
 
 
 def _whole(text: str) -> int | None:
@@ -164,16 +174,12 @@ def _whole(text: str) -> int | None:
 
 def _amount(text: str) -> Decimal | None:
     """Read an amount of money: 25.99, "25,99", "1.234,50", "$ 1,234.50", or a whole number in words."""
-    plain = re.sub(r"[^\d.,\-]", "", text) if re.search(r"\d", text) else digits(text) or ""
-    decimal_mark = max(plain.rfind(","), plain.rfind("."))
-    if decimal_mark >= 0 and len(plain) - decimal_mark - 1 <= 2:  # noqa: PLR2004 - cents
-        plain = re.sub(r"[.,]", "", plain[:decimal_mark]) + "." + plain[decimal_mark + 1 :]
-    else:
-        plain = re.sub(r"[.,]", "", plain)
-    try:
-        return Decimal(plain)
-    except InvalidOperation:
-        return None
+    found = _AMOUNT.fullmatch(re.sub(r"[\s$€]|USD|ARS", "", text))
+    if found is not None:
+        whole = re.sub(r"[.,]", "", found["whole"])
+        return Decimal(f"{whole}.{found['cents'] or 0}")
+    number = _whole(text) if not re.search(r"\d", text) else None
+    return Decimal(number) if number is not None else None
 
 
 def _convert_bool(parameter: Parameter, value: object) -> bool:
