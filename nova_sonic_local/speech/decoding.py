@@ -82,8 +82,8 @@ class Recognition:
 
 
 def network(decoder: Decoder, automaton: Automaton) -> FsgModel:
-    """Return an automaton as a search network; all words are equally likely, and one null transition leads from each end to the last
-    state.""" last = automaton.states
+    """Return an automaton as a search network; all words are equally likely, and each end leads to the last state."""
+    last = automaton.states
     steps: list[tuple[int, int, float] | tuple[int, int, float, str]] = [
         (source, target, 1.0, word) for source, word, target in automaton.transitions
     ]
