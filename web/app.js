@@ -24,6 +24,7 @@ let restartWith = null; // a choice to begin with when the running session has e
 let waitingTexts = []; // typed before the session was there
 let problem = null; // shown in the banner
 let wantsMicrophone = true; // of the last start
+let wasLive = false;
 let usage = null;
 const problems = [];
 const marks = [];
@@ -87,6 +88,8 @@ function chosenAssistant() {
 function showState() {
   const { state } = voice;
   const isMuted = voice.isMuted && state === "listening";
+  byId("pill").setAttribute("aria-live", voice.isLive && wasLive ? "off" : "polite"); // turns are heard, they need no announcing
+  wasLive = voice.isLive;
   byId("pill").dataset.state = isMuted ? "muted" : state;
   byId("pill-text").textContent = t(`state.${isMuted ? "muted" : state}`);
   const isBusy = voice.isLive || state === "connecting" || state === "retrying";
@@ -100,6 +103,13 @@ function showState() {
   const muteKey = voice.hasMicrophone ? (voice.isMuted ? "unmute" : "mute") : "use_microphone";
   byId("mute-text").textContent = t(muteKey);
   byId("mute").disabled = !voice.isLive;
+  keepFocus();
+}
+
+/** The button that was pressed may be gone now; the keyboard must not start again at the top of the page. */
+function keepFocus() {
+  const { activeElement } = document;
+  if (activeElement !== document.body && !activeElement.checkVisibility()) byId("transcript").focus({ preventScroll: true });
 }
 
 function showMetrics(figures) {

@@ -148,6 +148,7 @@ async def test_the_page_can_be_used_by_keyboard_alone(chromium: Chromium, server
         await page.keyboard.press("Enter")
         await (await server.client()).start()
         await expect(page.locator("#pill")).to_have_text("Listening")
+        await expect(page.locator("#transcript")).to_be_focused()
         await page.locator("#tab-timeline").focus()
         await page.keyboard.press("ArrowRight")
         await expect(page.locator("#panel-events")).to_be_visible()
