@@ -1,7 +1,7 @@
 """The dialect of the server's own page: JSON control messages as text frames, audio as binary frames with a 16-byte header.
 
 Binary frames cost a quarter less than base64 and need no decoding in the page. The header is little-endian: kind, flags, turn, sequence
-number, sample offset, time; docs/reference/page-dialect.md has all messages.
+number, sample offset, time; docs/reference/binary-dialect.md has all messages.
 """
 
 import struct
