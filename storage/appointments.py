@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from storage import records
 from storage.conditions import Absent, AllOf, Equals, OneOf, Update
-from storage.errors import ConditionFailed, SlotTaken
+from storage.errors import ConditionFailed, SlotTaken, StorageUnavailable
 from storage.models import (
     OPEN_APPOINTMENTS,
     Appointment,
@@ -104,7 +104,7 @@ class Appointments:
                     raise SlotTaken(error.failed) from error
                 continue  # the request was faster elsewhere, or the number was taken past the counter
             return appointment
-        raise ConditionFailed
+        raise StorageUnavailable("other writers were faster each time")
 
     async def cancel(self, appointment_id: str, request_id: str) -> Appointment | None:
         """Cancel an open appointment and free its time; the same request again returns the cancelled appointment.
@@ -212,7 +212,7 @@ class Appointments:
                     raise SlotTaken(error.failed) from error
                 continue  # somebody changed it since it was read
             return after
-        raise ConditionFailed
+        raise StorageUnavailable("other writers were faster each time")
 
     async def _page(self, query: Query) -> Listing[Appointment]:
         page = await self.table.query(query)

@@ -19,7 +19,7 @@ from storage import dynamodb_requests as requests
 from storage.conditions import Condition, Update
 from storage.cursors import encode_cursor
 from storage.dynamodb_requests import Conflict
-from storage.errors import InvalidRequest, StorageDenied, StorageUnavailable, TableMissing
+from storage.errors import InvalidRequest, StorageDenied, TableMissing
 from storage.table import MAX_TRANSACTION, Change, Delete, Key, Page, Put, Query, Write
 from storage.tables import TableDefinition
 from storage.values import Item, Value, decode_item
@@ -64,15 +64,14 @@ class DynamoDatabase:
         Raises:
             StorageError: as `storage/errors.py` has it.
         """
-        for attempt in range(CONFLICT_TRIES):
+        send = partial(_send, operation, members)
+        for attempt in range(CONFLICT_TRIES - 1):
             try:
-                return await self._pool.run(partial(_send, operation, members))
+                return await self._pool.run(send)
             except Conflict:
                 self.conflicts += 1
-                if attempt == CONFLICT_TRIES - 1:
-                    raise
                 await asyncio.sleep(random.uniform(0, CONFLICT_SECONDS * 2**attempt))  # noqa: S311 - jitter
-        raise StorageUnavailable("not reached: the last attempt returns or raises")
+        return await self._pool.run(send)
 
     async def aclose(self) -> None:
         """Finish what runs and close the connections."""
@@ -177,7 +176,7 @@ def _make_client(region: str) -> "DynamoDBClient":
         client = session.client("dynamodb", config=config)
         credentials = session.get_credentials()
     except BotoCoreError as error:
-        raise requests.translate(error) or StorageDenied(type(error).__name__) from error
+        raise StorageDenied(f"DynamoDB: {error}") from error
     if credentials is None:
         raise StorageDenied("DynamoDB: there are no AWS credentials")
     return client

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from storage import records
 from storage.conditions import Absent, AllOf, Equals, OneOf, Update
-from storage.errors import ConditionFailed
+from storage.errors import ConditionFailed, StorageUnavailable
 from storage.models import CANCELLABLE_ORDERS, Order, OrderItem, OrderStatus, format_instant, order_total, parse_instant
 from storage.records import Listing, Reader
 from storage.table import Key, Put, Query, Table
@@ -90,7 +90,7 @@ class Orders:
             except ConditionFailed:
                 continue  # the request was faster elsewhere, or the number was taken past the counter
             return order
-        raise ConditionFailed
+        raise StorageUnavailable("other writers were faster each time")
 
     async def cancel(self, order_id: str, request_id: str) -> Order | None:
         """Cancel an order that can still be cancelled; the same request again returns the cancelled order.

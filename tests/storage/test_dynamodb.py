@@ -139,6 +139,13 @@ async def test_without_credentials_the_driver_does_not_open(monkeypatch: pytest.
         await open_dynamodb("us-east-1")
 
 
+async def test_a_profile_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(StorageDenied, match="nobody"):
+        await open_dynamodb("us-east-1")
+
+
 async def test_a_hundred_calls_at_once_use_no_more_than_sixteen_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     open_now, most = 0, 0
 

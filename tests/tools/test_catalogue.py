@@ -5,7 +5,10 @@ import pytest
 
 from session.assistant import parse_assistant
 from tests.needs import ROOT
+from tests.tools.desk import open_desk
 from tools.catalogue import TOOLS, reference_page
+from tools.errors import ToolError
+from tools.registry import ToolCall, ToolRegistry
 
 RULES = """
 Eres Carlos, el asistente virtual de Nova Sonic.
@@ -60,3 +63,18 @@ def test_the_assistant_has_the_seven_tools_and_can_be_loaded(carlos: dict[str, A
     assert profile.hidden_markers == ("[FINAL]",)
     assert profile.languages["es"].voice_id == "carlos"
     assert carlos["default_language"] == "es"
+
+
+async def test_the_example_of_the_how_to_page_is_a_working_tool() -> None:
+    page = (ROOT / "docs" / "how-to" / "add-a-tool.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+
+    async with open_desk() as desk:
+        registry = ToolRegistry([names["track_order"]], [desk.orders])
+        call = ToolCall("s", "t", "r")
+        shipped = await registry.prepare("seguirEnvio", call, '{"pedidoId": "tres"}')()
+        with pytest.raises(ToolError, match="not_shipped"):
+            await registry.prepare("seguirEnvio", call, '{"orderId": 2}')()
+
+    assert shipped["trackingNumber"] == "TRK987654321"

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
@@ -261,6 +262,25 @@ async def test_a_result_that_is_no_json_is_our_own_failure(desk: Desk) -> None:
     desk.act = odd
 
     assert (await run(executor_of(desk))).error_code == "internal_error"
+
+
+async def test_memory_is_bounded_over_sessions(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.executor.MAX_SESSIONS", 2)
+    executor = executor_of(desk)
+    for session_id in ("s1", "s2", "s3", "s3", "s1"):
+        await run(executor, session_id=session_id)
+
+    assert len(desk.calls) == 4
+    assert executor.names == ("act",)
+
+
+async def test_amounts_become_json_numbers(desk: Desk) -> None:
+    async def amount() -> Answer:
+        return {"total": Decimal("67.48")}  # type: ignore[dict-item] # a slip that a tool may make
+
+    desk.act = amount
+
+    assert (await run(executor_of(desk))).content == '{"success":true,"total":67.48}'
 
 
 async def test_memory_is_bounded_per_session(desk: Desk) -> None:

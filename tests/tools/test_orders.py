@@ -126,6 +126,33 @@ async def test_right_answers_use_up_no_tries(desk: Desk) -> None:
     assert all(result["success"] for result in results)
 
 
+async def test_the_failures_of_few_sessions_are_remembered_for_long_and_of_many_for_shorter(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.identity.MAX_SESSIONS", 2)
+    for _ in range(5):
+        await desk.call("consultarOrder", session="first", orderId="1", dni="99999999")
+    locked = await desk.call("consultarOrder", session="first", orderId="2", dni="99999999")
+    for session in ("second", "third"):
+        await desk.call("consultarOrder", session=session, orderId="3", dni="99999999")
+    forgotten = await desk.call("consultarOrder", session="first", orderId="2", dni="99999999")
+
+    assert locked["error"] == "identity_locked"
+    assert forgotten["error"] == "identity_not_verified"
+
+
+@pytest.mark.parametrize(
+    ("argument", "error"),
+    [({"dni": "12"}, "invalid_dni"), ({"dni": "mi abuela"}, "invalid_dni"), ({"customerName": "..."}, "invalid_name")],
+)
+async def test_what_was_not_understood_is_asked_for_and_costs_no_try(desk: Desk, argument: dict[str, Any], error: str) -> None:
+    errors = {(await desk.call("consultarOrder", orderId="1", **argument))["error"] for _ in range(10)}
+    right = await desk.call("consultarOrder", orderId="1", dni="12345678")
+
+    assert errors == {error}
+    assert right["success"] is True
+
+
 @pytest.mark.req("S4-47")
 async def test_an_order_is_cancelled_once(desk: Desk) -> None:
     first = await desk.call("cancelarOrder", orderId="2", customerName="Juan Pérez")

@@ -327,3 +327,11 @@ async def test_texts_are_values_and_never_statements(table: Table, text: str) ->
     assert await table.get(Key.twice(text)) == record(text, owner=text, **{"a.b-c #x": text})
     assert len(await everything(table, Query(text, "ByOwner"))) == 1
     assert await table.update(Key.twice(text), Update(set={"select": text}), Equals("a.b-c #x", text)) is not None
+
+
+async def test_adding_to_a_text_is_refused(table: Table) -> None:
+    await table.put(record(number="five"))
+    with pytest.raises(InvalidRequest):
+        await table.update(KEY, Update(add={"number": 1}))
+
+    assert await table.get(KEY) == record(number="five")
