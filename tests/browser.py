@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from tests import needs
 
@@ -41,10 +41,29 @@ class PageOptions:
 
 
 class Chromium:
-    """One browser executable; every page gets a browser of its own, because the fake microphone is a launch option."""
+    """One browser executable. Each page has a browser of its own, unless they share one: see `sharing`."""
 
     def __init__(self, executable: Path) -> None:
         self.executable = executable
+        self._shared: Browser | None = None
+
+    @asynccontextmanager
+    async def sharing(self) -> AsyncIterator[Self]:
+        """Serve all pages with usual options by one browser; they still share no storage. All of them must run in this event loop."""
+        async with self._launch(PageOptions()) as self._shared:
+            yield self
+        self._shared = None
+
+    @asynccontextmanager
+    async def open(self, url: str, options: PageOptions | None = None) -> AsyncIterator[Page]:
+        """Open a page; it fails the test when the page throws or breaks its content security policy."""
+        options = options or PageOptions()
+        if self._shared is not None and self._arguments(options) == self._arguments(PageOptions()):
+            async with self._page(self._shared, url, options) as page:
+                yield page
+        else:
+            async with self._launch(options) as browser, self._page(browser, url, options) as page:
+                yield page
 
     def _arguments(self, options: PageOptions) -> list[str]:
         arguments = ["--no-sandbox", "--autoplay-policy=user-gesture-required", *options.arguments]
@@ -56,28 +75,30 @@ class Chromium:
         return arguments
 
     @asynccontextmanager
-    async def open(self, url: str, options: PageOptions | None = None) -> AsyncIterator[Page]:
-        """Open a page in a fresh browser; it fails the test when the page throws or breaks its content security policy."""
-        options = options or PageOptions()
+    async def _launch(self, options: PageOptions) -> AsyncIterator[Browser]:
         async with async_playwright() as playwright:
-            browser: Browser = await playwright.chromium.launch(executable_path=self.executable, args=self._arguments(options))
-            context: BrowserContext = await browser.new_context(
-                locale=options.locale,
-                color_scheme=options.color_scheme,
-                viewport={"width": options.width, "height": options.height},
-            )
+            browser = await playwright.chromium.launch(executable_path=self.executable, args=self._arguments(options))
+            try:
+                yield browser
+            finally:
+                await browser.close()
+
+    @asynccontextmanager
+    async def _page(self, browser: Browser, url: str, options: PageOptions) -> AsyncIterator[Page]:
+        viewport: ViewportSize = {"width": options.width, "height": options.height}
+        context = await browser.new_context(locale=options.locale, color_scheme=options.color_scheme, viewport=viewport)
+        faults: list[str] = []
+        try:
             page = await context.new_page()
-            faults: list[str] = []
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
             if options.init_script:
                 await page.add_init_script(options.init_script)
-            try:
-                await page.goto(url)
-                yield page
-            finally:
-                await browser.close()
-            assert faults == []
+            await page.goto(url)
+            yield page
+        finally:
+            await context.close()
+        assert faults == []
 
 
 async def until(page: Page, expression: str) -> None:

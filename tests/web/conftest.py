@@ -1,14 +1,22 @@
-"""Fixtures of the page's tests."""
+"""Fixtures of the page's tests: one event loop and one browser for all of them, since a browser's start takes longer than most tests."""
 
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 
-from tests.browser import chromium as chromium  # noqa: PLC0414  the explicit form re-exports the fixture
+from tests import needs
+from tests.browser import Chromium
 from tests.web.page_server import PageServer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Chromium]:
+    """A browser that the tests share."""
+    async with Chromium(needs.chromium()).sharing() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def server() -> AsyncIterator[PageServer]:
     """A page server on a free port."""
     async with PageServer() as running:

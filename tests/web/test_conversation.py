@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from tests.browser import Chromium, PageOptions, until
 from tests.web.page_server import Client, PageServer
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 @asynccontextmanager

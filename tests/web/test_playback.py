@@ -17,7 +17,7 @@ from playwright.async_api import Page
 from tests.browser import Chromium, PageOptions, until
 from tests.web.page_server import Client, PageServer
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 HERE = Path(__file__).parent
 CHUNK = 1024

@@ -1,6 +1,7 @@
 """The parts of the page that need no browser, under Node's test runner."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from session.errors import SessionError
 from tests import needs
 
+WEB = Path(__file__).parents[2] / "web"
 FILES = sorted((Path(__file__).parent / "node").glob("*.test.mjs"))
 
 
@@ -32,9 +34,16 @@ def codes(error: type[SessionError]) -> Iterator[str]:
 
 def test_the_page_has_words_for_every_error_of_the_server() -> None:
     node = shutil.which("node") or needs.missing("Node.js")
-    strings = Path(__file__).parents[2] / "web" / "strings.js"
-    script = f"import({json.dumps(strings.as_uri())}).then(({{ STRINGS }}) => console.log(JSON.stringify(Object.keys(STRINGS.en))))"
+    script = (
+        f"import({json.dumps((WEB / 'strings.js').as_uri())}).then(({{ STRINGS }}) => console.log(JSON.stringify(Object.keys(STRINGS.en))))"
+    )
 
     printed = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=60).stdout
 
     assert {f"problem.{code}" for code in codes(SessionError)} <= set(json.loads(printed))
+
+
+def test_the_page_has_no_inline_script_style_or_event_attribute() -> None:
+    source = (WEB / "index.html").read_text(encoding="utf-8")
+
+    assert re.findall(r"<style|\sstyle=|\son\w+=|<script(?! type=\"module\" src=)|https?://", source) == []
