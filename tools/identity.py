@@ -133,15 +133,16 @@ class Identity:
     async def _checked[T](self, call: ToolCall, table: Table, record: str, check: Callable[[], Awaitable[T | None]], message: str) -> T:
         now = self._clock()
         self._count(call.session_id, 1)
+        is_failure = False
         try:
             found = await check() if await reserve_attempt(table, record, now) else _locked()
-        except BaseException:
-            # A check that was not made is no failure.
-            self._count(call.session_id, -1)
-            raise
+            is_failure = found is None
+        finally:
+            # A check that could not be made is no failure either.
+            if not is_failure:
+                self._count(call.session_id, -1)
         if found is None:
             raise ToolError("identity_not_verified", message)
-        self._count(call.session_id, -1)
         with suppress(StorageUnavailable):
             # If the count cannot be lowered now, one attempt of this hour is lost, and nothing else.
             await release_attempt(table, record, now)

@@ -76,6 +76,7 @@ class _Number:
 
     @property
     def is_empty(self) -> bool:
+        """Whether no word was taken yet."""
         return self._part is None and self._done == 0
 
     def extend(self, word: str) -> bool:
