@@ -76,6 +76,8 @@ class Http2Protocol(asyncio.Protocol):
         self._dirty: set[Exchange] = set()
         self._flush_handle: asyncio.Handle | None = None
         self._is_paused = False
+        self.gone = asyncio.Event()
+        """Set when the connection is gone."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client."""
@@ -105,6 +107,7 @@ class Http2Protocol(asyncio.Protocol):
             exchange.lose()
         self._exchanges.clear()
         self._closed(self)
+        self.gone.set()
         if exc is not None:
             _log.debug("connection lost: %r", exc)
 
@@ -242,7 +245,7 @@ class Http2Protocol(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the socket after what is written has left."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():  # asyncio's TLS transport breaks when closed twice
             self._transport.close()
 
     def abort(self) -> None:
@@ -251,5 +254,6 @@ class Http2Protocol(asyncio.Protocol):
             self._transport.abort()
 
     def _write(self) -> None:
-        if self._transport is not None and (data := self._h2.data_to_send()):
+        data = self._h2.data_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)

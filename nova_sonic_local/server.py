@@ -74,6 +74,13 @@ class NovaSonicLocal:
         """Connections that are open now."""
         return len(self._connections)
 
+    async def quiet(self) -> None:
+        """Wait until no stream is served and no connection is open."""
+        if self._service is not None:
+            await self._service.idle()
+        while self._connections:
+            await next(iter(self._connections)).gone.wait()
+
     @property
     def _url_host(self) -> str:
         host = self.options.host

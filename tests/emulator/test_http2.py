@@ -1,0 +1,291 @@
+"""HTTP/2: requests, windows, and every way in which a stream or connection ends."""
+
+import asyncio
+import ssl
+
+import pytest
+from h2.errors import ErrorCodes
+
+from nova_sonic_local.options import Head, Options
+from nova_sonic_local.server import NovaSonicLocal
+from tests.emulator.wire import PATH, RawClient, audio_input, closing, opening, silence, speech, spoken_turn, text_start
+
+ECHO = Options(brain="echo")
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "amazon.nova-2-sonic-v1%3A0",
+        "amazon.nova-2-sonic-v1:0",
+        "amazon.nova-2-sonic-v1",
+        "amazon.nova-sonic-v1:0",
+        "amazon.nova-2-5-sonic",
+        "arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Famazon.nova-2-sonic-v1%3A0",
+    ],
+)
+@pytest.mark.parametrize("end", ["?", ""])
+async def test_every_spelling_of_the_path_is_served(model_id: str, end: str) -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open(f"/model/{model_id}/invoke-with-bidirectional-stream{end}")
+        await stream.send(*opening(voice="carlos"))
+
+        assert await stream.head() == 200
+        assert stream.headers["content-type"] == "application/vnd.amazon.eventstream"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind", "text"),
+    [
+        ("POST", "/model/x/invoke", 404, "UnknownOperationException", ""),
+        ("GET", "/", 404, "UnknownOperationException", ""),
+        ("GET", PATH, 405, "UnknownOperationException", ""),
+        ("POST", PATH.replace("nova-2", "nova-9"), 400, "ValidationException", "The provided model identifier is invalid."),
+    ],
+)
+async def test_other_requests_are_refused(method: str, path: str, status: int, kind: str, text: str) -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        ending = await client.open(path, method, has_body=False).ending()
+
+        assert (ending.status, ending.headers["x-amzn-errortype"]) == (status, kind)
+        assert text.encode() in ending.body
+
+
+async def test_the_head_waits_for_the_first_valid_event() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        silent, talking = client.open(), client.open()
+        await talking.send(*opening())
+        await talking.head()
+
+        assert (silent.status, talking.status) == (0, 200)
+
+
+async def test_the_head_can_come_at_once() -> None:
+    async with NovaSonicLocal(Options(brain="echo", head=Head.AT_ONCE)) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        assert await client.open().head() == 200
+
+
+async def test_one_stream_more_than_allowed_is_throttled_until_one_ends() -> None:
+    async with NovaSonicLocal(Options(brain="echo", max_streams=1)) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        first, second = client.open(), client.open()
+        await first.send(*opening())
+        refused = await second.ending()
+        await first.send(audio_input(silence(0.1)), *closing())
+        first.end()
+        await first.ending()
+        third = client.open()
+        await third.send(*opening())
+
+        assert (refused.status, refused.headers["x-amzn-errortype"]) == (429, "ThrottlingException")
+        assert await third.head() == 200
+
+
+async def test_a_client_that_sends_goaway_at_once_is_still_served() -> None:
+    """Node's SDK does so."""
+    async with NovaSonicLocal(Options()) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        client.writer.write(bytes.fromhex("0000080700000000000000000000000000"))
+        await stream.send(*opening(), *spoken_turn())
+        await stream.until("contentEnd", type="AUDIO", stopReason="END_TURN")
+        await stream.send(*closing())
+        stream.end()
+        ending = await stream.ending()
+
+        assert ending.is_ended
+        assert ending.exception is None
+
+
+async def test_streams_of_one_connection_are_apart() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        streams = [client.open() for _ in range(8)]
+        tones = [speech(1.0, loudness=1_000 + 100 * number) for number in range(8)]
+        for stream in streams:
+            await stream.send(*opening(hertz=16_000))
+        for start in range(0, len(tones[0]), 1024):
+            for stream, tone in zip(streams, tones, strict=True):
+                await stream.send(audio_input(tone[start : start + 1024]))
+        for stream in streams:
+            await stream.send(*closing())
+            stream.end()
+            await stream.ending()
+
+        assert [stream.pcm() for stream in streams] == tones
+
+
+async def test_echo_returns_every_sample_over_tls() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.endpoint, emulator.ca_file) as client:
+        stream = client.open()
+        pcm = bytes(range(256)) * 2 * 500
+        await stream.send(
+            *opening(hertz=16_000), *(audio_input(pcm[start : start + 1024]) for start in range(0, len(pcm), 1024)), *closing()
+        )
+        stream.end()
+        ending = await stream.ending()
+
+        assert stream.pcm() == pcm
+        assert [event["stopReason"] for event in stream.named("contentEnd")] == ["END_TURN"]
+        assert ending.is_ended
+
+
+async def test_a_client_that_does_not_read_is_not_read_from_either() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        client.is_acknowledging = False
+        stream = client.open()
+        await stream.send(*opening())
+        sending = asyncio.create_task(stream.send(*[audio_input(bytes(6_000))] * 200))
+        done, _ = await asyncio.wait((sending,), timeout=1)
+        sending.cancel()
+
+        assert done == set()
+
+
+async def test_a_stream_that_is_not_read_does_not_hold_up_another() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stuck = client.open(headers=[("x-nova-sonic-local-fault", "slow_reader")])
+        await stuck.send(*opening())
+        sending = asyncio.create_task(stuck.write(bytes(200_000)))
+        other = client.open()
+        await other.send(*opening(hertz=16_000), *(audio_input(bytes(1024)) for _ in range(200)), *closing())
+        other.end()
+        await other.ending()
+        is_stuck = not sending.done()
+        sending.cancel()
+
+        assert is_stuck
+        assert len(other.pcm()) == 200 * 1024
+
+
+async def test_a_response_that_ends_before_its_request_is_followed_by_reset_no_error() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        await stream.send(opening()[0], opening()[1], text_start("H", "USER"))
+        await stream.ending()
+        while stream.reset_code is None:
+            await client.wait()
+
+        assert stream.is_ended
+        assert stream.reset_code == ErrorCodes.NO_ERROR
+
+
+async def test_after_session_end_the_client_may_end_its_request_in_order() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        await stream.send(*opening(), audio_input(silence(0.1)), *closing())
+        await stream.ending()
+        stream.end()
+        other = client.open()
+        await other.send(*opening())
+        await other.head()
+
+        assert stream.reset_code is None
+
+
+async def test_a_request_that_ends_without_session_end_ends_the_response() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        await stream.send(*opening(), audio_input(silence(0.1)))
+        stream.end()
+        ending = await stream.ending()
+
+        assert (ending.is_ended, ending.exception) == (True, None)
+
+
+async def test_a_request_without_events_is_refused() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        ending = await client.open(has_body=False).ending()
+
+        assert (ending.status, ending.body) == (400, b'{"message":"Timed out waiting for input events"}')
+
+
+@pytest.mark.parametrize("way", ["reset", "drop"])
+async def test_a_client_that_goes_away_leaves_nothing_behind(way: str) -> None:
+    async with NovaSonicLocal(Options()) as emulator:
+        async with RawClient(emulator.h2c_endpoint) as client:
+            stream = client.open()
+            await stream.send(*opening(), *spoken_turn())
+            await stream.until("audioOutput")
+            if way == "reset":
+                client.h2.reset_stream(stream.stream_id, ErrorCodes.CANCEL)
+                client.flush()
+            else:
+                client.writer.transport.abort()
+        await emulator.quiet()
+
+        assert (emulator.live_streams, emulator.live_connections) == (0, 0)
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_closing_the_emulator_ends_streams_and_connections() -> None:
+    async with NovaSonicLocal(Options()) as emulator, RawClient(emulator.endpoint, emulator.ca_file) as client:
+        stream = client.open()
+        await stream.send(*opening(), *spoken_turn())
+        await stream.until("audioOutput")
+        await emulator.__aexit__(None, None, None)
+        while not client.is_lost:
+            await client.wait()
+
+        assert client.goaway_code == ErrorCodes.NO_ERROR
+        assert (emulator.live_streams, emulator.live_connections) == (0, 0)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"\x16\x03\x01\x02\x00", bytes(100)])
+async def test_what_is_not_http2_is_closed(garbage: bytes) -> None:
+    async with NovaSonicLocal(ECHO) as emulator:
+        port = int(emulator.h2c_endpoint.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(garbage)
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            await reader.read()
+        writer.close()
+
+        assert emulator.live_streams == 0
+
+
+async def test_a_tls_client_without_h2_is_closed() -> None:
+    async with NovaSonicLocal(ECHO) as emulator:
+        context = ssl.create_default_context(cafile=str(emulator.ca_file))
+        port = int(emulator.endpoint.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        try:
+            async with asyncio.timeout(5):
+                data = await reader.read()
+        except ConnectionError:
+            data = b""
+        writer.close()
+
+        assert data == b""
+
+
+async def test_headers_that_are_no_utf8_do_no_harm() -> None:
+    async with NovaSonicLocal(ECHO) as emulator:
+        async with RawClient(emulator.h2c_endpoint) as client:
+            bad = client.h2
+            bad.config.header_encoding = None
+            client.h2.send_headers(
+                1, [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"x"), (b":path", PATH.encode()), (b"x", b"\xff\xfe")]
+            )
+            client.flush()
+            async with asyncio.timeout(5):
+                while not client.is_lost:
+                    await client.wait()
+        async with RawClient(emulator.h2c_endpoint) as client:
+            stream = client.open()
+            await stream.send(*opening())
+
+            assert await stream.head() == 200
+
+
+async def test_a_connection_can_be_closed_more_than_once() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.endpoint, emulator.ca_file) as client:
+        stream = client.open()
+        await stream.send(*opening())
+        await stream.head()
+        connection = next(iter(emulator._connections))
+        for _ in range(3):
+            connection.go_away()
+        while not client.is_lost:
+            await client.wait()
+        await emulator.quiet()
+
+        assert client.goaway_code == ErrorCodes.NO_ERROR
