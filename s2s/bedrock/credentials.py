@@ -8,6 +8,7 @@ one call at a time whoever asks, and credentials that expire are renewed ahead o
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+import structlog
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
@@ -19,6 +20,8 @@ from s2s.errors import ModelError
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as BotocoreCredentials
+
+log = structlog.get_logger()
 
 AHEAD_SECONDS: Final = 900
 """Renew when less than this is left: botocore's own advisory time, below which it is willing to."""
@@ -155,7 +158,8 @@ async def find_credentials(session: Session | None = None) -> ChainCredentials |
     credentials = ChainCredentials(session)
     try:
         await credentials.identity()
-    except ModelError:
+    except ModelError as error:
+        log.info("credentials.missing", reason=error.detail)
         return None
     return credentials
 

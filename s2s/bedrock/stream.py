@@ -125,6 +125,7 @@ class NovaSonicStream:
         Raises:
             ModelError: it did not, or not in time.
         """
+        await self._room.acquire()
         opening = self._enqueue(wires, is_last=False)
         try:
             async with asyncio.timeout(self._timeouts.opening):
