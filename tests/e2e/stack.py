@@ -19,6 +19,8 @@ from bench.processes import free_port
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 40.0
 """Includes the recogniser's models on a cold disk."""
+POLL_SECONDS = 0.05
+"""Another process has no event to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,14 @@ class Stack:
     def socket(self) -> str:
         """Address of the WebSocket."""
         return f"ws://localhost:{self.port}/"
+
+    async def logged(self, event: str, count: int, seconds: float = 10.0) -> bool:
+        """Wait until the server's log has this event this many times; False when the time is over."""
+        for _ in range(round(seconds / POLL_SECONDS)):
+            if self.log.read_text(errors="replace").count(event) >= count:
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
 
     def record(self, table: str, kind: str, number: str) -> dict[str, object]:
         """Return an order or appointment as the database holds it, past all of the server's own code.
