@@ -154,7 +154,7 @@ class Application:
                 sockets=listening.main,
                 registry=self.registry,
                 site=self._site,
-                origins=OriginPolicy(self._settings.allowed_origins),
+                origins=OriginPolicy(self._settings.allowed_origins, self._settings.host),
                 counters=self._counters,
                 clock=self._clock,
             )

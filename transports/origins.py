@@ -13,10 +13,13 @@ class OriginPolicy:
 
     Args:
         allowed: origins as `scheme://host[:port]` in lower case, or `*`; empty allows the server's own pages and those of this machine.
+        address: what the server listens on. On this machine's own, pages of this machine alone may connect: a foreign name that leads
+            here was made to (DNS rebinding), and then Origin and Host agree.
     """
 
-    def __init__(self, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, allowed: Sequence[str] = (), address: str = "") -> None:
         self._allowed = frozenset(allowed)
+        self._has_public_name = address.strip("[]") not in _LOCAL_HOSTS
 
     def allows(self, origins: Sequence[str], hosts: Sequence[str]) -> bool:
         """Return whether a request may connect.
@@ -33,7 +36,10 @@ class OriginPolicy:
         if self._allowed:
             return origin in self._allowed
         parts = _split(origin)
-        return parts is not None and (parts.hostname in _LOCAL_HOSTS or (len(hosts) == 1 and _same_host(parts, hosts[0])))
+        return parts is not None and (parts.hostname in _LOCAL_HOSTS or self._is_own(parts, hosts))
+
+    def _is_own(self, origin: SplitResult, hosts: Sequence[str]) -> bool:
+        return self._has_public_name and len(hosts) == 1 and _same_host(origin, hosts[0])
 
 
 def _split(origin: str) -> SplitResult | None:

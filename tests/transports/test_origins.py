@@ -1,6 +1,8 @@
 """Which pages may connect."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transports.origins import OriginPolicy
 
@@ -66,3 +68,18 @@ def test_a_star_allows_every_page() -> None:
 def test_two_origins_or_two_hosts_are_not_believed() -> None:
     assert not OriginPolicy().allows(["http://localhost", "http://localhost"], HOST)
     assert not OriginPolicy().allows(["http://voice.example:8081"], [*HOST, "evil.example"])
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "::1"])
+def test_a_server_for_this_machine_alone_believes_no_foreign_name_that_leads_to_it(address: str) -> None:
+    policy = OriginPolicy(address=address)
+
+    assert not policy.allows(["http://rebound.example:8081"], ["rebound.example:8081"])
+    assert policy.allows(["http://localhost:8081"], ["localhost:8081"])
+    assert OriginPolicy(address="0.0.0.0").allows(["http://voice.example:8081"], HOST)
+
+
+@given(st.text(), st.text())
+def test_whatever_the_headers_hold_the_answer_is_yes_or_no(origin: str, host: str) -> None:
+    assert OriginPolicy().allows([origin], [host]) in {True, False}
+    assert OriginPolicy().allows([f"http://{origin}"], [host]) in {True, False}

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from tests.transports.doubles import Rig, running_server
 from transports.site import Asset, Site, load_assets
@@ -114,6 +118,13 @@ async def test_what_is_not_in_the_table_is_not_found(assets: Mapping[str, Asset]
 
         assert answer.startswith(b"HTTP/1.1 404 ")
         assert b"outside" not in answer
+
+
+@given(st.text(alphabet=st.characters(codec="ascii")))
+async def test_whatever_is_asked_for_there_is_an_answer(path: str) -> None:
+    response = await Site({}, {}).respond(Request(f"/{path}", Headers()))
+
+    assert response.status_code == 404
 
 
 async def test_a_known_etag_saves_the_body(assets: Mapping[str, Asset]) -> None:
