@@ -1,7 +1,8 @@
 """The session runner: performs what the machine asks for, with one TaskGroup and one timer per session.
 
 Everything that changes the machine goes through `_apply`, which is synchronous: commands of the client, events of the model, results of
-tools and the timer never overlap. Tasks only wait for the world and then call it.
+tools and the timer never overlap. Tasks only wait for the world and then call it. A bug that shows there, or in a task, ends this session
+with a reference to the log; an observer that fails is reported and the conversation goes on.
 """
 
 import asyncio
@@ -31,12 +32,17 @@ from session.effects import (
     Tick,
     ToolDone,
 )
+from session.errors import SessionError
 from session.events import Command, End, HistoryTurn, SessionEvent
 from session.interfaces import Clock, ModelClient, ModelStream, Observer, ToolRunner
-from session.machine import SessionMachine, State
-from session.queues import UPLINK_HIGH_MS, UPLINK_LOW_MS, PlaybackQueue, UplinkQueue
+from session.machine import SessionMachine
+from session.queues import PlaybackQueue, UplinkQueue
 
 log = structlog.get_logger()
+
+SHORTEST_WAIT_SECONDS = 0.001
+"""No timer is shorter: the loop's clock and ours differ a little (uvloop's counts milliseconds), and a timer that fires just before its
+time would be set again and again."""
 
 
 class SessionRunner:
@@ -82,6 +88,7 @@ class SessionRunner:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._faulty: list[Observer] = []
 
     @property
     def history(self) -> tuple[HistoryTurn, ...]:
@@ -91,7 +98,7 @@ class SessionRunner:
     @property
     def is_over(self) -> bool:
         """Whether the session has ended; events may still wait for delivery."""
-        return self._machine.state is State.CLOSED
+        return self._over.is_set()
 
     async def run(self) -> None:
         """Run the session until it is over and everything that it opened is closed. May be cancelled, with the same result."""
@@ -110,7 +117,7 @@ class SessionRunner:
             SessionError: the command cannot be carried out; the session goes on.
         """
         self._apply(command)
-        if self._uplink.audio_ms > UPLINK_HIGH_MS:
+        if self._uplink.is_high:
             self._has_room.clear()
         if not self.is_over:
             await self._has_room.wait()
@@ -134,7 +141,7 @@ class SessionRunner:
     async def _wait_for_downlink(self, ready_at: float | None) -> None:
         timer: asyncio.TimerHandle | None = None
         if ready_at is not None:
-            delay = max(0.0, ready_at - self._clock.now())
+            delay = max(SHORTEST_WAIT_SECONDS, ready_at - self._clock.now())
             timer = asyncio.get_running_loop().call_later(delay, self._downlink_changed.set)
         try:
             await self._downlink_changed.wait()
@@ -157,13 +164,27 @@ class SessionRunner:
             self._timer.cancel()
         self._uplink.clear()
         self._has_room.set()
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.close()
-        self._tools.forget(self.session_id)
         self._downlink_changed.set()
+        try:
+            if self._stream is not None:
+                await self._stream.close()
+        finally:
+            self._tools.forget(self.session_id)
 
     def _apply(self, given: Input) -> None:
+        """Tell the machine and do what it asks for.
+
+        Raises:
+            SessionError: a command cannot be carried out; the session goes on.
+        """
+        try:
+            self._step(given)
+        except SessionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whoever calls, it is this session that is broken and not its caller
+            self._crashed(error)
+
+    def _step(self, given: Input) -> None:
         now = self._clock.now()
         for effect in self._machine.handle(given, now):
             self._perform(effect, now)
@@ -175,8 +196,7 @@ class SessionRunner:
                 self._uplink.put(effect)
                 self._uplink_changed.set()
             case Emit(event):
-                for observer in self._observers:
-                    observer.on_event(self.session_id, event)
+                self._tell_observers(event)
                 self._playback.put(event)
                 self._downlink_changed.set()
             case Flush(turn):
@@ -191,14 +211,30 @@ class SessionRunner:
             case _:
                 assert_never(effect)
 
+    def _tell_observers(self, event: SessionEvent) -> None:
+        for observer in self._observers:
+            try:
+                observer.on_event(self.session_id, event)
+            except Exception:
+                if observer not in self._faulty:  # once: there can be hundreds of events a second
+                    self._faulty.append(observer)
+                    log.exception("observer.failed", observer=type(observer).__name__)
+
     def _crashed(self, error: BaseException) -> None:
         """End the session after a bug of ours; the log has the details, the client the reference."""
         ref = uuid.uuid4().hex[:12]
         log.error("session.crashed", ref=ref, exc_info=error)
-        self._apply(Broken(ref))
+        try:
+            self._step(Broken(ref))
+        except Exception:
+            log.exception("session.crashed", ref=ref)
+            self._over.set()
+            self._has_room.set()
+            self._downlink_changed.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:
+            work.close()
             raise RuntimeError("run() has not been called")
         task = self._tasks.create_task(work)
         self._running.add(task)
@@ -210,7 +246,7 @@ class SessionRunner:
         if deadline is None:
             return
         loop = asyncio.get_running_loop()
-        fires_at = loop.time() + max(0.0, deadline - now)
+        fires_at = loop.time() + max(SHORTEST_WAIT_SECONDS, deadline - now)
         if self._timer is not None:
             if self._timer.when() <= fires_at and not self._timer.cancelled():
                 return
@@ -219,10 +255,7 @@ class SessionRunner:
 
     def _on_timer(self) -> None:
         self._timer = None
-        try:
-            self._apply(Tick())
-        except Exception as error:  # noqa: BLE001 - a callback of the loop is a root of its own
-            self._crashed(error)
+        self._apply(Tick())
 
     async def _run_stream(self, wanted: OpenStream) -> None:
         generation = wanted.generation
@@ -254,7 +287,7 @@ class SessionRunner:
                     await self._uplink_changed.wait()
                     continue
                 await stream.send(group.events)
-                if self._uplink.audio_ms < UPLINK_LOW_MS:
+                if self._uplink.is_low:
                     self._has_room.set()
         except (ModelError, LocalProtocolError) as error:
             self._stream_failed(generation, error)
