@@ -414,7 +414,7 @@ export class NovaVoice extends EventTarget {
 
   #reportPlayback(turn, heardMs) {
     this.lastReport = performance.now();
-    if (this.isLive) this.#send({ type: "playback", turn, heard_ms: heardMs });
+    if (this.isLive && !this.isEnding && turn > 0) this.#send({ type: "playback", turn, heard_ms: heardMs });
   }
 
   // Own state

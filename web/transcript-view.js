@@ -4,6 +4,7 @@ import { clockText, element, toolBody, toolSummary } from "./elements.js";
 import { turnText } from "./transcript-model.js";
 
 const ANNOUNCED = 5;
+const SHORT_RESULT = 200; // characters: two lines
 
 export class TranscriptView {
   /**
@@ -60,10 +61,19 @@ export class TranscriptView {
   }
 
   #drawTool(entry) {
-    const isOpen = this.nodes.get(entry.key)?.querySelector("details")?.open ?? true;
-    const details = element("details", { class: "tool" }, element("summary", {}, ...toolSummary(entry, this.t)), toolBody(entry, this.t));
-    details.open = isOpen;
+    const brief = element("span", { class: "brief", text: [entry.input, entry.output].filter(Boolean).join(" → ") });
+    const summary = element("summary", {}, ...toolSummary(entry, this.t), brief);
+    const details = element("details", { class: "tool" }, summary, toolBody(entry, this.t));
+    details.open = this.#isToolOpen(entry);
+    details.dataset.finished = String(entry.output !== null);
     return element("li", { class: "entry" }, details);
+  }
+
+  /** Open while it runs and when its result is short; afterwards as the user left it. */
+  #isToolOpen({ key, output }) {
+    const old = this.nodes.get(key)?.querySelector("details");
+    if (old?.dataset.finished === "true") return old.open;
+    return (output ?? "").length <= SHORT_RESULT;
   }
 
   #drawTurn(entry) {

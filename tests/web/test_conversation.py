@@ -87,6 +87,20 @@ async def test_a_tool_call_is_shown_where_it_happened(chromium: Chromium, server
         await expect(page.locator("#tools-rows li")).to_have_count(2)
 
 
+async def test_a_long_result_is_folded_until_the_user_opens_it(chromium: Chromium, server: PageServer) -> None:
+    async with talking(chromium, server) as (page, client):
+        result = json.dumps({"items": ["a long list of things"] * 30})
+        await client.send("tool.started", turn=2, id="a", name="consultarOrder", arguments="{}")
+        await expect(page.locator("#entries .tool-body")).to_be_visible()
+        await client.send("tool.finished", turn=2, id="a", name="consultarOrder", result=result, error_code=None, duration_ms=38)
+        await expect(page.locator("#entries .tool-body")).to_be_hidden()
+        await page.click("#entries .tool summary")
+        await expect(page.locator("#entries .tool-body")).to_contain_text("a long list of things")
+        await page.select_option("#language", "es")
+
+        await expect(page.locator("#entries .tool-body")).to_be_visible()
+
+
 async def test_typing_starts_a_session_without_a_microphone(chromium: Chromium, server: PageServer) -> None:
     async with chromium.open(server.url) as page:
         await page.fill("#text", "Check order <b>one</b>")
