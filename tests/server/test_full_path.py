@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -143,6 +144,35 @@ async def test_sigterm_ends_a_conversation_politely(tmp_path: Path, settings: di
 async def test_an_emulator_that_cannot_start_says_so(tmp_path: Path) -> None:
     with pytest.raises(EmulatorFailed, match="ended with status 2"):
         await LocalEmulator(tmp_path, ("--brain", "nobody")).start()
+
+
+async def test_an_emulator_that_says_something_else_is_not_believed(tmp_path: Path) -> None:
+    with pytest.raises(EmulatorFailed, match="something else"):
+        await LocalEmulator(tmp_path, ("--help",)).start()
+
+
+async def test_an_emulator_that_is_not_ready_in_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_emulator.READY_SECONDS", 0.0)
+    emulator = LocalEmulator(tmp_path, ("--brain", "echo", "--voice", "builtin"))
+    with pytest.raises(EmulatorFailed, match="was not ready"):
+        await emulator.start()
+
+    assert emulator._process is not None
+    assert emulator._process.returncode is not None
+
+
+async def test_an_emulator_that_ends_by_itself_is_told_in_the_log(tmp_path: Path) -> None:
+    emulator = LocalEmulator(tmp_path, ("--brain", "echo", "--voice", "builtin"))
+    await emulator.start()
+    assert emulator._process is not None
+    assert emulator._watch is not None
+    with capture_logs() as lines:
+        emulator._process.kill()
+        async with asyncio.timeout(10):
+            await emulator._watch
+    await emulator.stop()
+
+    assert [(line["event"], line["status"]) for line in lines] == [("emulator.ended", -signal.SIGKILL)]
 
 
 async def test_an_emulator_ends_with_its_parent(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ async def test_a_port_in_use_is_named_in_one_line_and_ends_with_2(tmp_path: Path
 
 
 async def test_without_credentials_one_line_says_what_to_do(tmp_path: Path) -> None:
-    code, _, errors = await run(tmp_path, {})
+    code, _, errors = await run(tmp_path, {"LOGLEVEL": "WARNING"})
 
     assert code == 2
     assert len(errors.splitlines()) == 1

@@ -8,6 +8,7 @@ import struct
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
@@ -25,6 +26,8 @@ from s2s.events import (
     StopReason,
     TextInput,
 )
+from session.events import Start
+from session.runner import SessionRunner
 from tests.transports import raw_client
 from tests.transports.doubles import Rig, running_server, throttled
 from transports.dialects.binary import SUBPROTOCOL, Header, pack_audio, unpack_audio
@@ -440,3 +443,47 @@ async def test_a_reset_connection_does_not_disturb_another() -> None:
         await other.send('{"type":"ping","t":1}')
 
         assert (await next_message(other, "pong"))["t"] == 1
+
+
+async def test_a_connection_without_a_session_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transports.connection.IDLE_SECONDS", 0.05)
+    async with running_server() as rig, page(rig) as idle, page(rig) as busy:
+        await busy.send(HELLO)
+        await next_message(busy, "session.started")
+        await idle.wait_closed()
+        await busy.send('{"type":"ping","t":1}')
+
+        assert (await next_message(busy, "pong"))["t"] == 1
+        assert idle.close_code == 4408
+
+
+async def test_a_bug_of_ours_ends_its_own_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_server() as rig, page(rig) as other, page(rig) as client:
+        await other.send(HELLO)
+        await next_message(other, "session.started")
+
+        def broken(start: Start) -> SessionRunner:
+            raise RuntimeError("a bug with details")
+
+        monkeypatch.setattr(rig.registry, "open", broken)
+        with capture_logs() as lines:
+            await client.send(HELLO)
+            await client.wait_closed()
+        await other.send('{"type":"ping","t":1}')
+        await next_message(other, "pong")
+
+        crashes = [line for line in lines if line["event"] == "connection.crashed"]
+        assert len(crashes) == 1
+        assert client.close_code == 1011
+        assert client.close_reason == crashes[0]["ref"]
+
+
+async def test_audio_may_be_opened_again_after_it_was_closed() -> None:
+    async with running_server() as rig, raw(rig) as client:
+        for frame in [*raw_client.opening(), raw_client.goodbye()[0], raw_client.audio_start("B"), raw_client.audio(TONE, "B")]:
+            await client.send(frame)
+        stream = await rig.model.stream()
+        await stream.wait_for(AudioInput)
+
+        assert stream.pcm == TONE
+        assert rig.counters.read().get("frame_refused", 0) == 0
