@@ -173,7 +173,7 @@ class SessionMachine:
             case Begin():
                 return self._open_stream()
             case StreamOpened(generation):
-                return self._opened(now) if generation == self._generation else []
+                return self._opened(now) if generation == self._generation and self.state is State.CONNECTING else []
             case ModelEvent(generation, event):
                 return self._model_said(event, now) if generation == self._generation else []
             case StreamEnded(generation):
@@ -281,7 +281,7 @@ class SessionMachine:
         return Emit(UsageReported(total.input_speech, total.input_text, total.output_speech, total.output_text))
 
     def _tool_called(self, use: ToolUse, effects: list[Effect], now: float) -> list[Effect]:
-        self._pending_tools[use.tool_use_id] = (use, self.turns.number)
+        self._pending_tools[use.tool_use_id] = (use, self.turns.tool_turn)
         self.statistics.tool_calls += 1
         if len(self._pending_tools) > TOOLS_LIMIT:
             refusal = '{"success":false,"error":"too_many_calls","message":"Too many tools at once. Ask again, one thing at a time."}'

@@ -45,6 +45,7 @@ class SessionRegistry:
         self._observers = tuple(observers)
         self._clock = clock
         self._max_sessions = max_sessions
+        self._admitted: list[SessionRunner] = []
         self._live: dict[str, SessionRunner] = {}
         self._is_leaving = False
         self._none_left = asyncio.Event()
@@ -52,8 +53,12 @@ class SessionRegistry:
 
     @property
     def live(self) -> int:
-        """How many sessions live."""
-        return len(self._live)
+        """How many sessions live, with those that were admitted and do not run yet.
+
+        One that has ended without ever having run, because its task was cancelled before its first step, holds no place.
+        """
+        self._admitted = [runner for runner in self._admitted if not runner.is_over]
+        return len(self._admitted) + len(self._live)
 
     @property
     def is_leaving(self) -> bool:
@@ -63,7 +68,7 @@ class SessionRegistry:
     @property
     def has_room(self) -> bool:
         """Whether a session would be admitted now."""
-        return not self._is_leaving and len(self._live) < self._max_sessions
+        return not self._is_leaving and self.live < self._max_sessions
 
     def open(self, start: Start) -> SessionRunner:
         """Admit a session; the caller runs it with `run(runner)`.
@@ -75,7 +80,7 @@ class SessionRegistry:
         """
         if self._is_leaving:
             raise ServerLeaving
-        if len(self._live) >= self._max_sessions:
+        if self.live >= self._max_sessions:
             raise ServerBusy
         name = start.assistant or self._default_assistant
         if name not in self._assistants:
@@ -100,12 +105,15 @@ class SessionRegistry:
             observers=self._observers,
             clock=self._clock,
         )
-        self._live[session_id] = runner
-        self._none_left.clear()
+        self._admitted.append(runner)
         return runner
 
     async def run(self, runner: SessionRunner) -> None:
         """Run an admitted session to its end and give its place back."""
+        if runner in self._admitted:
+            self._admitted.remove(runner)
+        self._live[runner.session_id] = runner
+        self._none_left.clear()
         try:
             await runner.run()
         finally:
@@ -116,7 +124,7 @@ class SessionRegistry:
     async def drain(self, seconds: float) -> None:
         """Admit nobody any more, end every session politely, and return when all are gone or the time is over."""
         self._is_leaving = True
-        for runner in list(self._live.values()):
+        for runner in (*self._admitted, *self._live.values()):
             runner.drain(seconds)
         try:
             async with asyncio.timeout(seconds + 1.0):

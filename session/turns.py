@@ -164,6 +164,8 @@ class TurnTracker:
     def __init__(self, playback: PlaybackQueue, output_hertz: int, hidden_markers: Sequence[str] = ()) -> None:
         self.speaker = Speaker.LISTENING
         self.interruptions = 0
+        self.tool_turn = 0
+        """The turn of the latest tool call."""
         self.records: deque[TurnRecord] = deque(maxlen=RECORDS_LIMIT)
         self._playback = playback
         self._output_hertz = output_hertz
@@ -385,8 +387,11 @@ class TurnTracker:
     def _tool_called(self, use: ToolUse) -> list[Effect]:
         """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""
         self._mute = Mute.NOTHING
-        is_next = self._assistant is None and self.speaker is Speaker.TOOL_RUNNING
-        turn = self._last_assistant if is_next and self._last_assistant else self._assistant_turn()
+        turn = self._last_assistant
+        is_next = turn is not None and turn.number == self.tool_turn == self._number and self.speaker is Speaker.TOOL_RUNNING
+        if turn is None or not is_next:
+            turn = self._assistant_turn()
+        self.tool_turn = turn.number
         effects = self._assistant_stopped() if turn.is_speaking else []
         self._signal(Signal.TOOL_CALLED)
         return [*effects, Emit(ToolStarted(turn.number, use.tool_use_id, use.tool_name, use.content))]

@@ -154,13 +154,14 @@ def test_the_end_of_the_stream_that_was_asked_for_ends_the_session() -> None:
     "given",
     [
         StreamOpened(2),
+        StreamOpened(1),
         StreamEnded(0),
         StreamFailed(0, "model_lost", Remedy.RESUME),
         ModelEvent(0, Nova().hears()[0]),
         ToolDone("never called", "{}", None, 0),
     ],
 )
-def test_what_another_generation_says_is_ignored(given: Input) -> None:
+def test_what_another_generation_says_or_says_twice_is_ignored(given: Input) -> None:
     talk = opened()
 
     assert talk.give(given) == []

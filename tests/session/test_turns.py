@@ -457,6 +457,16 @@ def test_an_answer_is_due_until_it_begins_or_does_not_come(way: str) -> None:
     assert not scene.tracker.awaits_answer(scene.now)
 
 
+def test_a_tool_that_is_called_after_a_typed_turn_belongs_to_the_answer_to_it() -> None:
+    scene = Scene()
+    asked(scene)
+    scene.says(*scene.nova.calls("tool-1"))
+    scene.does(scene.tracker.user_typed("¿Y el otro?", scene.now))
+
+    assert scene.says(*scene.nova.calls("tool-2")) == [ToolStarted(4, "tool-2", "lookUp", "{}")]
+    assert scene.tracker.tool_turn == 4
+
+
 # Texts
 
 
