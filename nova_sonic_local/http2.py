@@ -164,8 +164,8 @@ class Http2Protocol(asyncio.Protocol):
         exchange = self._exchanges.get(event.stream_id or 0)
         if exchange is not None:
             exchange.receive(event.data or b"", event.flow_controlled_length or 0)
-        elif event.flow_controlled_length:
-            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id or 0)
+        else:
+            self._give_back(event.stream_id or 0, event.flow_controlled_length or 0)
 
     def schedule(self, exchange: Exchange | None = None) -> None:
         """Send what is waiting, soon: what is written in one turn of the loop leaves in one write."""
@@ -219,13 +219,16 @@ class Http2Protocol(asyncio.Protocol):
 
     def acknowledge(self, exchange: Exchange, size: int) -> None:
         """Give back window for data that was consumed; `h2` sends WINDOW_UPDATE in batches."""
-        if self._transport is None or size == 0:
-            return
-        try:
-            self._h2.acknowledge_received_data(size, exchange.stream_id)
-        except H2Error as error:
-            _log.debug("stream %d: %s", exchange.stream_id, error)
-        self.schedule()
+        if self._transport is not None:
+            self._give_back(exchange.stream_id, size)
+            self.schedule()
+
+    def _give_back(self, stream_id: int, size: int) -> None:
+        if size:
+            try:
+                self._h2.acknowledge_received_data(size, stream_id)
+            except H2Error as error:
+                _log.debug("stream %d: %s", stream_id, error)
 
     def reset(self, exchange: Exchange, code: ErrorCodes) -> None:
         """Send RST_STREAM."""

@@ -75,7 +75,10 @@ class Brain(Protocol):
         """Return a recogniser for the turn that begins now, or None when this brain does not need the words."""
 
     async def answer(self, turn: UserTurn, reply: Reply) -> None:
-        """Answer a turn; cancelled when the user interrupts."""
+        """Answer a turn; cancelled when the user interrupts.
+
+        May be called again while an earlier answer waits for its tools: the conversation goes on meanwhile.
+        """
 
     async def close(self) -> None:
         """Let go of processes and files."""

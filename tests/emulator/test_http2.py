@@ -6,9 +6,12 @@ import ssl
 import pytest
 from h2.errors import ErrorCodes
 
+from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
+from nova_sonic_local.exchange import Exchange
 from nova_sonic_local.options import Head, Options
 from nova_sonic_local.server import NovaSonicLocal
-from tests.emulator.wire import PATH, RawClient, audio_input, closing, opening, silence, speech, spoken_turn, text_start
+from nova_sonic_local.turns import Manner
+from tests.emulator.wire import PATH, RawClient, audio_input, closing, opening, silence, speech, spoken_turn, text_block, text_start
 
 ECHO = Options(brain="echo")
 
@@ -289,3 +292,116 @@ async def test_a_connection_can_be_closed_more_than_once() -> None:
         await emulator.quiet()
 
         assert client.goaway_code == ErrorCodes.NO_ERROR
+
+
+class Speaker:
+    """A brain that says one thing, very long."""
+
+    def __init__(self, pcm: bytes) -> None:
+        self.pcm = pcm
+
+    def listen(self) -> None:
+        return None
+
+    async def answer(self, _turn: UserTurn, reply: Reply) -> None:
+        await reply.play(self.pcm, "a long story")
+
+    async def close(self) -> None:
+        return
+
+
+async def test_a_client_whose_socket_is_full_gets_everything_once_it_reads() -> None:
+    pcm = speech(120, 24_000)
+    options = Options(brain=lambda _prompt: Speaker(pcm), manner=Manner(speech_speed=0))
+    async with NovaSonicLocal(options) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        client.h2.increment_flow_control_window(2**30)
+        client.h2.increment_flow_control_window(2**30, stream.stream_id)
+        await stream.send(*opening(), audio_input(silence(0.1)), *text_block("U", "USER", "tell me", interactive=True))
+        await stream.until("audioOutput")
+        transport = client.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        connection = next(iter(emulator._connections))
+        while not connection._is_paused:  # noqa: ASYNC110 -- asyncio tells the protocol alone
+            await asyncio.sleep(0)
+        transport.resume_reading()
+        await stream.until("contentEnd", type="AUDIO", stopReason="END_TURN")
+
+        assert stream.pcm() == pcm
+        assert stream.texts("USER", "FINAL") == ["tell me"]
+
+
+async def test_a_brain_that_cannot_begin_is_an_internal_error_of_its_stream_alone() -> None:
+    def fail(_prompt: Prompt) -> Speaker:
+        raise ZeroDivisionError
+
+    async with NovaSonicLocal(Options(brain=fail)) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream, other = client.open(), client.open()
+        await stream.send(*opening())
+        ending = await stream.ending()
+        await other.send(*opening()[:2])
+
+        assert ending.exception is not None
+        assert ending.exception[0] == "internalServerException"
+        assert await other.head() == 200
+
+
+async def test_a_client_that_never_takes_the_end_is_given_up() -> None:
+    class Sink:
+        """A connection that takes nothing."""
+
+        def __init__(self) -> None:
+            self.resets: list[ErrorCodes] = []
+
+        def schedule(self, exchange: Exchange | None = None) -> None:
+            return
+
+        def send_headers(self, exchange: Exchange, headers: list[tuple[str, str]]) -> None:
+            return
+
+        def acknowledge(self, exchange: Exchange, size: int) -> None:
+            return
+
+        def reset(self, exchange: Exchange, code: ErrorCodes) -> None:
+            self.resets.append(code)
+
+        def go_away(self) -> None:
+            return
+
+        def abort(self) -> None:
+            return
+
+    sink = Sink()
+    exchange = Exchange(sink, 1, {})
+    exchange.send_head(200, [])
+    exchange.write(b"data")
+    exchange.finish()
+    await exchange.drained(0.001)
+
+    assert sink.resets == [ErrorCodes.CANCEL]
+
+
+async def test_data_after_a_reset_is_given_back() -> None:
+    async with NovaSonicLocal(ECHO) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        for _ in range(3):
+            stream = client.open(headers=[("x-nova-sonic-local-fault", "rst@0")])
+            client.h2.send_data(stream.stream_id, bytes(16_000))
+            client.flush()
+            await stream.ending()
+        other = client.open()
+        await other.send(*opening())
+
+        assert await other.head() == 200
+
+
+async def test_the_addresses_suit_clients() -> None:
+    idle = NovaSonicLocal()
+    async with NovaSonicLocal(Options(host="0.0.0.0", brain="echo")) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        await stream.send(*opening())
+
+        assert await stream.head() == 200
+        assert emulator.endpoint.startswith("https://127.0.0.1:")
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = idle.ca_file
