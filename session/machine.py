@@ -195,8 +195,8 @@ class SessionMachine:
         self.state = LIFE_CYCLE.get((self.state, step), self.state)
 
     def _open_stream(self) -> list[Effect]:
+        """Open the session's stream with the names that a command given before it has used already."""
         self._generation += 1
-        self._wording = Wording(self._plan, self._tools, self._new_name)
         return [OpenStream(self._generation, self._wording.opening(self._plan.history))]
 
     def _opened(self, now: float) -> list[Effect]:

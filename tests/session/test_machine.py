@@ -59,7 +59,7 @@ from session.machine import (
 )
 from session.queues import EVENTS_LIMIT
 from session.turns import ANSWER_SECONDS
-from tests.session.doubles import MODEL_ID, PLAN, Conversation, Nova
+from tests.session.doubles import MODEL_ID, PLAN, Conversation, Nova, make_machine
 
 PIECE = bytes(1_024)
 """32 ms of the microphone."""
@@ -619,3 +619,16 @@ def test_while_it_drains_the_stream_is_kept_alive() -> None:
     fillers = [send for send in sends(talk.effects) if send.is_filler]
 
     assert sum(send.audio_ms for send in fillers) == pytest.approx(2_000, abs=1_000 * SILENCE_EVERY_SECONDS + 1)
+
+
+def test_audio_that_comes_before_the_stream_is_asked_for_goes_out_under_its_names() -> None:
+    machine, _ = make_machine()
+
+    (early,) = machine.handle(SendAudio(bytes(640)), 0.0)
+    (opening,) = machine.handle(Begin(), 0.0)
+
+    assert isinstance(early, Send)
+    assert isinstance(early.events[0], AudioInput)
+    assert isinstance(opening, OpenStream)
+    assert opening.opening[-1].prompt_name == early.events[0].prompt_name  # type: ignore[union-attr]  # an AudioContentStart
+    assert opening.opening[-1].content_name == early.events[0].content_name  # type: ignore[union-attr]
