@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from tests.project.tree import (
 )
 
 REASONED_NOQA = re.compile(r"# (ruff: )?noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)* +(# |- |-- )?\w+")
-SAME_DISTRIBUTION = {"yaml": "pyyaml", "pkg_resources": "setuptools", "playwright": "playwright", "mypy_boto3_dynamodb": "boto3-stubs"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "importlinter": "import-linter"}
+"""Where a distribution is named otherwise than what it is imported as."""
 
 
 def contract(word: str) -> dict[str, list[str]]:
@@ -66,24 +68,51 @@ def test_only_the_entry_points_read_the_environment() -> None:
     assert [name for name in readers if not name.startswith("nova_sonic_local/")] == []
 
 
-def test_every_imported_distribution_is_pinned() -> None:
-    pinned = {
-        re.split(r"[=\[ ;]", line)[0].lower().replace("_", "-")
-        for name in ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
-        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
-        if re.match(r"[a-zA-Z0-9]", line)
-    }
-    own = {*packages(), *BESIDE_THE_PRODUCT, *ENTRY_POINTS, "scripts", *sys.stdlib_module_names}
-    imported = {
-        name.split(".")[0]
-        for path in files(".py")
-        for node in ast.walk(parse(path))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
-    } - own
-    needed = {SAME_DISTRIBUTION.get(name, name).lower().replace("_", "-") for name in imported}
+def pinned(name: str) -> set[str]:
+    """Return the distributions that a requirements file pins."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {re.split(r"[=\[ ;]", line)[0].lower().replace("_", "-") for line in lines if re.match(r"[a-zA-Z0-9]", line)}
 
-    assert set() == needed - pinned
+
+def imported(paths: Iterable[Path]) -> set[str]:
+    """Return the distributions that files import when they run, without our own and the standard library."""
+    found = set()
+    for path in paths:
+        tree = parse(path)
+        for_types = {
+            id(part)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            for part in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if id(node) in for_types:
+                continue
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add((node.module or "").split(".")[0])
+    own = {*packages(), *BESIDE_THE_PRODUCT, *ENTRY_POINTS, "scripts", *sys.stdlib_module_names}
+    return {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in found - own}
+
+
+def of_emulator(path: Path) -> bool:
+    return name_of(path).startswith("nova_sonic_local/")
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        ([path for path in product_files() if not of_emulator(path) and not name_of(path).startswith("scripts/")], ("requirements.txt",)),
+        ([path for path in product_files() if of_emulator(path)], ("requirements-local.txt",)),
+        (list(files(".py")), ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")),
+    ],
+    ids=["server", "emulator", "everything"],
+)
+def test_what_is_imported_is_pinned(paths: list[Path], names: tuple[str, ...]) -> None:
+    allowed = {distribution for name in names for distribution in pinned(name)}
+
+    assert imported(paths) - allowed == set()
 
 
 def test_the_image_holds_every_package_of_the_server() -> None:
