@@ -47,7 +47,7 @@ class NotedReply:
     async def play(self, pcm: bytes, text: str = "") -> None:
         self.said.append(text)
 
-    async def call_tools(self, calls: Sequence[tuple[str, Mapping[str, object]]]) -> list[Mapping[str, object]]:
+    async def call_tools(self, calls: Sequence[tuple[str, Mapping[str, object] | str]]) -> list[Mapping[str, object]]:
         self.called.extend(calls)
         return self.results
 
