@@ -81,14 +81,14 @@ class Answer:
         seconds = len(pcm) / 2 / self._engine.prompt.output_hertz
         self._engine.bill(Tokens(output_speech=speech_tokens(seconds) if pcm else 0, output_text=text_tokens(text)))
 
-    async def call_tools(self, calls: Sequence[tuple[str, Mapping[str, object]]]) -> list[Mapping[str, object]]:
+    async def call_tools(self, calls: Sequence[tuple[str, Mapping[str, object] | str]]) -> list[Mapping[str, object]]:
         """Call tools (name, arguments), all at once, and return their results in the same order; others may speak meanwhile."""
         self._check()
         self._close_sentence()
         engine = self._engine
         waiting: list[asyncio.Future[dict[str, object]]] = []
         for name, arguments in calls:
-            content = orjson.dumps(dict(arguments)).decode()
+            content = arguments if isinstance(arguments, str) else orjson.dumps(dict(arguments)).decode()
             for _ in range(1, engine.equipment.manner.argument_encodings):
                 content = orjson.dumps(content).decode()
             tool_use_id = engine.equipment.ids.new()

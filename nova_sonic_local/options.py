@@ -53,7 +53,7 @@ class Options:
     """Whether silent audio counts as audio; reports differ."""
     max_streams: int = 20
     """Streams at the same time; one more gets HTTP 429. 20 is the usual quota of an account."""
-    fault: str = ""
-    """For every stream; see faults.py."""
+    fault: str | Callable[[], str] = ""
+    """For every stream; see faults.py. A function is asked once for each stream."""
     seed: int = 0
     """Of all ids."""

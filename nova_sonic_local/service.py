@@ -84,7 +84,8 @@ class Service:
             return None
         try:
             envelope = self._check_signature(exchange)
-            plan = parse_fault(exchange.headers.get(HEADER) or self._house.options.fault)
+            fault = self._house.options.fault
+            plan = parse_fault(exchange.headers.get(HEADER) or (fault if isinstance(fault, str) else fault()))
         except SignatureError as error:
             send_error(exchange, request_id, 403, error.code, str(error))
             return None

@@ -54,8 +54,11 @@ class Reply(Protocol):
     async def play(self, pcm: bytes, text: str = "") -> None:
         """Speak ready-made audio (16-bit mono at the prompt's output rate) instead of synthesising the text."""
 
-    async def call_tools(self, calls: Sequence[tuple[str, Mapping[str, object]]]) -> list[Mapping[str, object]]:
-        """Call tools (name, arguments), all at once, and return their parsed results in the same order."""
+    async def call_tools(self, calls: Sequence[tuple[str, Mapping[str, object] | str]]) -> list[Mapping[str, object]]:
+        """Call tools (name, arguments), all at once, and return their parsed results in the same order.
+
+        Arguments that are a text go out as they are: models do write what is no JSON.
+        """
 
 
 class Listener(Protocol):

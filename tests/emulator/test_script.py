@@ -38,7 +38,7 @@ class NotedReply:
 
     def __init__(self, results: list[Mapping[str, object]] | None = None) -> None:
         self.said: list[str] = []
-        self.called: list[tuple[str, Mapping[str, object]]] = []
+        self.called: list[tuple[str, Mapping[str, object] | str]] = []
         self.results = results or []
 
     async def say(self, text: str) -> None:
