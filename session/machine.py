@@ -87,7 +87,6 @@ class Step(StrEnum):
 
 LIFE_CYCLE: Mapping[tuple[State, Step], State] = {
     (State.CONNECTING, Step.OPENED): State.ACTIVE,
-    (State.CONNECTING, Step.DRAIN): State.DRAINING,
     (State.CONNECTING, Step.OVER): State.CLOSED,
     (State.ACTIVE, Step.DRAIN): State.DRAINING,
     (State.ACTIVE, Step.OVER): State.CLOSED,
@@ -317,6 +316,8 @@ class SessionMachine:
         return [Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
 
     def _drain(self, by: float, now: float) -> list[Effect]:
+        if self.state is State.CONNECTING:
+            return self._leave()
         self._move(Step.DRAIN)
         self._drain_by = by
         return self._maybe_leave(now)

@@ -1,7 +1,7 @@
 """What of a conversation is told to a new stream."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2s.events import AudioContentStart, PromptStart, Role, SessionStart
@@ -53,6 +53,7 @@ def test_no_more_turns_are_kept_than_the_service_takes() -> None:
 
 
 @pytest.mark.req("S0-44")
+@settings(derandomize=True)
 @given(st.lists(st.builds(HistoryTurn, st.sampled_from(list(Role)), st.text(max_size=3_000)), max_size=60))
 def test_whatever_was_said_the_stream_takes_it(said: list[HistoryTurn]) -> None:
     protocol = StreamProtocol(capabilities(MODEL_ID))

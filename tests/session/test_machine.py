@@ -551,6 +551,7 @@ def test_an_idle_session_leaves_at_once() -> None:
 def test_a_session_that_is_still_connecting_leaves_at_once() -> None:
     talk = Conversation()
     talk.give(Begin())
+    talk.give(SendText("Hola."))
 
     assert ending(talk.give(Drain(30.0))).reason is EndReason.SERVER_LEAVING
 

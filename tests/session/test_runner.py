@@ -500,6 +500,26 @@ async def test_a_session_that_is_ended_before_it_runs_opens_nothing() -> None:
     nothing_is_left(rig)
 
 
+async def test_a_session_that_is_cancelled_while_it_closes_is_over_all_the_same() -> None:
+    class Slow(ScriptedStream):
+        async def close(self) -> None:
+            await super().close()
+            await asyncio.sleep(3.0)
+
+    rig = Rig()
+    await rig.opened()
+    rig.runner._stream = rig.model.streams[0] = Slow()
+    await rig.runner.submit(End())
+    await asyncio.sleep(1.0)
+    task = rig.task or rig.start()
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert end_of(await rig.rest()) == (EndReason.CLIENT, None)
+    assert task.cancelled()
+    nothing_is_left(rig)
+
+
 async def test_a_stream_that_cannot_be_closed_does_not_keep_the_tools() -> None:
     class Stubborn(ScriptedStream):
         async def close(self) -> None:
