@@ -74,6 +74,16 @@ async def test_an_exception_can_say_any_text_on_record() -> None:
         assert ending.exception[1].endswith(Refusal.CONTENT_FILTER.value.text)
 
 
+async def test_a_fault_can_be_chosen_stream_by_stream() -> None:
+    faults = iter(("http_429", ""))
+    async with NovaSonicLocal(Options(brain="echo", fault=lambda: next(faults))) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        refused = await client.open().ending()
+        served = client.open()
+        await served.send(*opening())
+
+        assert (refused.status, await served.head()) == (429, 200)
+
+
 async def test_reset_and_drop_end_the_stream_without_a_word() -> None:
     async with NovaSonicLocal(Options(brain="echo")) as emulator, RawClient(emulator.h2c_endpoint) as client:
         stream = client.open(headers=fault("rst@6"))

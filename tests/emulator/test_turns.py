@@ -252,6 +252,16 @@ async def test_arguments_can_be_encoded_twice() -> None:
         assert json.loads(json.loads(content)) == {"a": 1}
 
 
+async def test_arguments_that_are_a_text_go_out_as_they_are() -> None:
+    async def use_tool(_turn: UserTurn, reply: Reply) -> None:
+        await reply.call_tools([("t", "{no json")])
+
+    async with stage(use_tool) as play:
+        await play.speak()
+
+        assert dict(play.events())["toolUse"]["content"] == "{no json"
+
+
 async def test_a_typed_turn_is_answered_when_68_ms_of_audio_came_before_it() -> None:
     async with stage(say_four) as play:
         await play.hear(silence(0.067))
