@@ -30,7 +30,7 @@ _WORDS |= {word: 100 * value for value, word in enumerate(_HUNDREDS.split()) if 
 _WORDS |= {"cien": 100, "veintiun": 21, "veintiuna": 21}
 _SCALES = {"hundred": 100, "mil": 1000, "thousand": 1000, "millon": 10**6, "millones": 10**6, "million": 10**6}
 _FILLERS = frozenset(
-    "numero nro no num number the el la de order orden pedido cita turno appointment dni documento id es is".split()  # noqa: SIM905
+    "numero nro no num number the el la de order orden pedido cita turno appointment dni documento id es is".split()  # noqa: SIM905 - words read best as a line
 )
 MAX_WORDS = 40
 """More words than this are no number."""
