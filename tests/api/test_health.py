@@ -157,6 +157,7 @@ async def test_a_full_server_and_a_leaving_one_are_not_ready(rig: Rig) -> None:
     assert b'"draining":"leaving"' in leaving
 
 
+@pytest.mark.req("S4-06")
 async def test_a_failure_is_logged_with_its_details(rig: Rig) -> None:
     rig.model.failure = ModelError("model_unreachable", Remedy.BACKOFF, "connection refused")
 

@@ -27,7 +27,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert (settings.storage, settings.dni_salt, settings.max_sessions) == (StorageKind.DYNAMODB, None, 20)
 
 
-@pytest.mark.req("S4-18", "S4-14")
+@pytest.mark.req("S3-19", "S4-14", "S4-18")
 @pytest.mark.parametrize(
     ("variable", "text", "name", "value"),
     [

@@ -66,6 +66,7 @@ def wait_for(address: str, container: engine.Container) -> bytes:
     raise AssertionError(container.log.read_text(errors="replace"))
 
 
+@pytest.mark.req("S4-85")
 def test_the_image_carries_its_health_check_and_user(server_image: str) -> None:
     config = engine.configuration(server_image)
 
@@ -75,6 +76,7 @@ def test_the_image_carries_its_health_check_and_user(server_image: str) -> None:
     assert config["Entrypoint"] == ["python", "server.py"]
 
 
+@pytest.mark.req("S4-65")
 def test_the_server_answers_health_on_both_ports(server: engine.Container, ports: tuple[int, int]) -> None:
     answers = [json.loads(wait_for(f"http://127.0.0.1:{port}/health", server)) for port in ports]
 
@@ -101,6 +103,7 @@ def test_the_server_runs_as_nobody_on_a_root_that_it_cannot_change(server: engin
     assert server.execute(["python", "-c", write]) != 0
 
 
+@pytest.mark.req("S4-85")
 def test_sigterm_ends_the_server_with_status_0(server: engine.Container) -> None:
     started = time.monotonic()
 

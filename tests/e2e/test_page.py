@@ -39,6 +39,7 @@ async def test_speaking_over_the_assistant_silences_it(stack: Stack, chromium: C
     assert cast("int", interrupted[0]["interruptedMs"]) > 0
 
 
+@pytest.mark.req("S4-07", "S4-46")
 async def test_typing_works_without_a_microphone(stack: Stack, chromium: Chromium) -> None:
     async with chromium.open(stack.page, PageOptions(grant=False, locale="es-AR")) as page:
         await page.wait_for_selector("html[data-ready]")
@@ -50,6 +51,7 @@ async def test_typing_works_without_a_microphone(stack: Stack, chromium: Chromiu
     assert tool["errorCode"] is None
 
 
+@pytest.mark.req("S0-53")
 async def test_two_pages_talk_without_hearing_each_other(stack: Stack, chromium: Chromium) -> None:
     async def look_up(order: str, name: str) -> Json:
         async with chromium.open(stack.page, PageOptions(grant=False, locale="es-AR")) as page:

@@ -36,7 +36,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         needs.missing(str(error))
 
 
-@pytest.mark.req("S4-25", "S4-29", "S4-47", "S4-49", "S4-52")
+@pytest.mark.req("S1-07", "S4-25", "S4-29", "S4-47", "S4-49", "S4-52", "S4-60")
 @pytest.mark.parametrize("scenario", [scenario for scenario in SCENARIOS if scenario.tool in TOOLS], ids=lambda scenario: scenario.name)
 async def test_a_spoken_request_reaches_dynamodb_and_is_answered(
     scenario: Scenario, stack: Stack, chromium: Chromium, tmp_path: Path

@@ -37,6 +37,7 @@ async def test_a_raw_client_hears_the_order_read_from_the_database(stack: Stack,
     assert await stack.logged("session.closed", count=1)
 
 
+@pytest.mark.req("S4-38", "S4-39", "S4-41")
 async def test_the_frames_keep_to_what_clients_in_the_field_can_read(stack: Stack) -> None:
     client = RawClient(stack.socket)
 
@@ -53,6 +54,7 @@ async def test_the_frames_keep_to_what_clients_in_the_field_can_read(stack: Stac
     assert all(isinstance(body["additionalModelFields"], str) for body in starts if "additionalModelFields" in body)
 
 
+@pytest.mark.req("S4-35")
 async def test_the_last_events_of_a_client_that_leaves_in_the_same_tick_still_count(stack: Stack) -> None:
     client = RawClient(stack.socket)
 

@@ -62,7 +62,7 @@ async def echo(url: str, speech: bytes) -> bytes:
     return bytes(heard)
 
 
-@pytest.mark.req("S4-74", "S4-80", "S0-53")
+@pytest.mark.req("S0-53", "S4-74", "S4-80", "S4-81")
 @pytest.mark.timeout(180)
 async def test_no_sample_is_lost_doubled_or_moved_in_a_minute_of_twenty_sessions(url: str) -> None:
     speech = coded_speech(SECONDS * HERTZ // PIECE_SAMPLES * PIECE_SAMPLES)

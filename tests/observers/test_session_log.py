@@ -1,5 +1,6 @@
 """The line that tells a session's whole story."""
 
+import pytest
 from structlog.testing import capture_logs
 
 from observers.session_log import SessionLog
@@ -51,6 +52,7 @@ def test_a_session_that_ends_leaves_one_line_with_its_statistics() -> None:
     }
 
 
+@pytest.mark.req("S4-06")
 def test_a_failure_is_named_in_the_line() -> None:
     observer = SessionLog(Counters(), SetClock())
 

@@ -78,6 +78,7 @@ async def test_a_typed_turn_is_answered() -> None:
     assert any(isinstance(event, AudioOutput) for event in heard)
 
 
+@pytest.mark.req("S4-44", "S4-45")
 async def test_a_tool_result_is_spoken(tmp_path: Path) -> None:
     script = tmp_path / "orders.toml"
     script.write_text(SCRIPT)
@@ -107,6 +108,7 @@ async def test_every_event_carries_a_signature_that_the_service_can_verify() -> 
     assert heard
 
 
+@pytest.mark.req("S4-74")
 async def test_speech_comes_back_sample_by_sample() -> None:
     spoken = tone(5000)
     async with talking(Options(brain="echo")) as (client, _):

@@ -87,6 +87,7 @@ async def test_without_credentials_the_error_says_so() -> None:
     assert told.value.code == "model_credentials"
 
 
+@pytest.mark.req("S4-18")
 async def test_credentials_of_the_environment_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -118,6 +119,7 @@ async def test_a_profile_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyP
     assert "nowhere" in told.value.detail
 
 
+@pytest.mark.req("S4-18")
 async def test_fifty_sessions_at_once_ask_the_source_once(container: Container) -> None:
     credentials = ChainCredentials()
     identities = await asyncio.gather(*(credentials.identity() for _ in range(50)))

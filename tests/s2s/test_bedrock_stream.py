@@ -160,6 +160,7 @@ async def test_a_model_that_ends_before_our_last_byte_ends_in_order() -> None:
     assert await stream.receive() is None
 
 
+@pytest.mark.req("S4-35", "S4-37", "S4-39")
 async def test_closing_says_goodbye_in_order() -> None:
     sdk = ScriptedSdk()
     stream, _ = await started(sdk)

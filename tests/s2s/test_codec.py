@@ -51,6 +51,7 @@ def test_an_event_is_read_as_the_vector_says(row: dict[str, Any]) -> None:
     assert row["event"] == described(event)
 
 
+@pytest.mark.req("S4-34", "S4-35", "S4-36", "S4-37", "S4-38", "S4-39", "S4-40", "S4-42", "S4-45")
 @pytest.mark.parametrize("row", [p for p in rows("s2s_codec.jsonl") if p.values[0]["exact"] and p.values[0]["direction"] == "input"])
 def test_an_input_event_is_written_as_aws_documents_it(row: dict[str, Any]) -> None:
     assert row["wire"] == encode_input(decode_input(row["wire"])).decode()
@@ -184,6 +185,7 @@ def test_a_decoder_raises_nothing_but_codec_error_on_near_events(name: str, body
     only_codec_errors(json.dumps({"event": {name: body}}))
 
 
+@pytest.mark.req("S4-40", "S4-41", "S4-74")
 @given(st.text(), st.text(), st.binary(max_size=64).map(lambda data: data[: len(data) // 2 * 2]))
 def test_audio_survives_the_wire_bit_by_bit(prompt_name: str, content_name: str, pcm: bytes) -> None:
     event = AudioInput(prompt_name, content_name, pcm)

@@ -156,6 +156,7 @@ def test_a_young_stream_is_closed_with_what_it_lacks(sent: int, closing: tuple[I
     assert (len(events) > len(closing)) == (sent > 2)
 
 
+@pytest.mark.req("S4-35", "S4-37")
 def test_a_prompt_without_audio_gets_a_moment_of_silence_before_it_ends() -> None:
     events = stream(OPENING[:5]).closing_events()
 

@@ -103,6 +103,7 @@ async def test_it_answers_on_both_ports_and_ends_politely_on_sigterm(tmp_path: P
     assert "session.closed" not in events
 
 
+@pytest.mark.req("S4-65")
 async def test_one_port_can_serve_everything(tmp_path: Path) -> None:
     sockets = listen("127.0.0.1", 0)
     port = str(port_of(sockets))
@@ -120,6 +121,7 @@ async def test_one_port_can_serve_everything(tmp_path: Path) -> None:
         assert code == 0
 
 
+@pytest.mark.req("S4-06")
 async def test_a_model_that_cannot_be_reached_is_told_to_the_client(tmp_path: Path) -> None:
     async with running(tmp_path, WITHOUT_AWS) as (_, line):
         async with connect(f"ws://127.0.0.1:{ports_of(line)[0]}/", subprotocols=None) as client, asyncio.timeout(20):
@@ -140,6 +142,7 @@ def test_old_pythons_can_read_the_entry_point() -> None:
     assert isinstance(ast.parse(source, feature_version=(3, 7)), ast.Module)
 
 
+@pytest.mark.req("S4-16")
 async def test_an_old_python_is_told_in_one_line_what_is_needed(tmp_path: Path) -> None:
     pretend = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path('server.py', run_name='__main__')"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", pretend, cwd=ROOT, stderr=asyncio.subprocess.PIPE)

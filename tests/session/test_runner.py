@@ -181,7 +181,6 @@ async def test_a_conversation_from_the_microphone_to_the_listener() -> None:
         assert [turn.text for turn in rig.runner.history] == ["¿Está?", "Sí."]
 
 
-@pytest.mark.req("S4-77")
 async def test_a_burst_of_speech_reaches_the_client_at_the_pace_of_the_listener() -> None:
     async with session() as rig:
         rig.says(*rig.nova.speaks(10_000, pieces=5))

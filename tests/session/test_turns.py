@@ -541,6 +541,7 @@ def test_a_text_that_is_nothing_but_a_marker_does_not_exist() -> None:
     assert scene.history() == []
 
 
+@pytest.mark.req("S4-58")
 def test_events_for_others_lose_the_marker_and_nothing_else() -> None:
     scene = Scene()
     with_marker = TextOutput("s", "p", "c", "x", Role.ASSISTANT, "Hola. [FINAL]")

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from storage.names import doctor_keys, fold
 
 
+@pytest.mark.req("S4-53", "S4-54")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

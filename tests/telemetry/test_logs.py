@@ -27,6 +27,7 @@ def configured(level: str, *, as_json: bool) -> io.StringIO:
     return stream
 
 
+@pytest.mark.req("S0-59")
 def test_a_json_line_carries_event_level_time_and_bound_ids() -> None:
     stream = configured("INFO", as_json=True)
     with structlog.contextvars.bound_contextvars(connection="c1"):

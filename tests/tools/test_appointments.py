@@ -55,6 +55,7 @@ async def test_double_booking_is_refused(desk: Desk) -> None:
     assert after["success"] is True
 
 
+@pytest.mark.req("S4-49")
 async def test_of_fifty_callers_for_one_time_one_gets_it(desk: Desk) -> None:
     calls = [desk.call("agendarTurno", session=f"s{number}", **EVA, date="2030-01-17T10:00") for number in range(50)]
     results = await asyncio.gather(*calls)
@@ -63,6 +64,7 @@ async def test_of_fifty_callers_for_one_time_one_gets_it(desk: Desk) -> None:
     assert {result.get("error") for result in results} == {None, "slot_taken"}
 
 
+@pytest.mark.req("S4-49")
 async def test_duplicates_of_one_call_make_one_appointment(desk: Desk) -> None:
     calls = [desk.call("agendarTurno", tool_use_id="same", **EVA, date="2030-01-17T10:00") for _ in range(100)]
     results = await asyncio.gather(*calls)
@@ -70,6 +72,7 @@ async def test_duplicates_of_one_call_make_one_appointment(desk: Desk) -> None:
     assert {result["appointment"]["id"] for result in results} == {"6"}
 
 
+@pytest.mark.req("S4-49")
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -130,6 +133,7 @@ async def test_an_appointment_is_cancelled_once_and_its_time_is_free(desk: Desk)
     assert booked["success"] is True
 
 
+@pytest.mark.req("S4-50", "S4-51")
 async def test_a_completed_appointment_stays_as_it_is(desk: Desk) -> None:
     cancelled = await desk.call("cancelarTurno", appointmentId="5", patientName="Juan Pérez")
     moved = await desk.call("modificarTurno", appointmentId="5", patientName="Juan Pérez", newDate="viernes a las 15:00")
@@ -161,6 +165,7 @@ async def test_an_appointment_is_moved_by_day_by_time_or_both(desk: Desk, argume
     assert shown["appointment"] == result["appointment"]
 
 
+@pytest.mark.req("S4-51")
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -179,6 +184,7 @@ async def test_a_move_that_is_not_possible_changes_nothing(desk: Desk, arguments
     assert await desk.appointments.get("1") == before
 
 
+@pytest.mark.req("S4-51")
 async def test_a_move_onto_another_appointment_is_refused(desk: Desk) -> None:
     taken = await desk.call("consultarTurno", appointmentId="4", patientName="María García")
     result = await desk.call("modificarTurno", appointmentId="1", patientName="Juan Pérez", newDate=taken["appointment"]["date"])
@@ -186,6 +192,7 @@ async def test_a_move_onto_another_appointment_is_refused(desk: Desk) -> None:
     assert result["error"] == "slot_taken"
 
 
+@pytest.mark.req("S4-54")
 async def test_wrong_patient_names_are_limited_like_wrong_dnis(desk: Desk) -> None:
     errors = [(await desk.call("cancelarTurno", appointmentId="1", patientName="Otra Persona"))["error"] for _ in range(6)]
 

@@ -274,6 +274,7 @@ async def test_memory_is_bounded_over_sessions(desk: Desk, monkeypatch: pytest.M
     assert executor.names == ("act",)
 
 
+@pytest.mark.req("S4-48")
 async def test_amounts_become_json_numbers(desk: Desk) -> None:
     async def amount() -> Answer:
         return {"total": Decimal("67.48")}  # type: ignore[dict-item] # a slip that a tool may make

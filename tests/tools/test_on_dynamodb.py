@@ -30,7 +30,7 @@ def endpoint() -> Iterator[str]:
         needs.missing(f"MiniStack ({error})")
 
 
-@pytest.mark.req("S4-08")
+@pytest.mark.req("S4-08", "S4-46", "S4-47", "S4-48", "S4-49", "S4-50", "S4-51", "S4-52")
 async def test_every_tool_does_its_work(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**ministack.CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": endpoint}.items():
         monkeypatch.setenv(name, value)

@@ -70,6 +70,7 @@ async def test_without_dni_or_name_the_user_is_asked_for_one(desk: Desk, nothing
     assert result["error"] == "identity_required"
 
 
+@pytest.mark.req("S4-53")
 async def test_an_order_without_a_stored_dni_is_never_shown_for_a_dni_alone(desk: Desk) -> None:
     by_dni = await desk.call("consultarOrder", orderId="4", dni="00000000")
     by_name = await desk.call("consultarOrder", orderId="4", customerName="Ana Martinez")
@@ -93,6 +94,7 @@ async def test_an_order_number_that_is_none_is_asked_for_again(desk: Desk, order
     assert result["success"] is False
 
 
+@pytest.mark.req("S4-53")
 async def test_after_five_wrong_tries_a_session_is_locked_even_for_the_right_answer(desk: Desk) -> None:
     errors = [(await desk.call("consultarOrder", orderId=str(number), dni="99999999"))["error"] for number in range(1, 7)]
     right = await desk.call("consultarOrder", orderId="1", dni="12345678")
@@ -103,12 +105,14 @@ async def test_after_five_wrong_tries_a_session_is_locked_even_for_the_right_ans
     assert elsewhere["success"] is True
 
 
+@pytest.mark.req("S4-53")
 async def test_parallel_tries_are_counted_too(desk: Desk) -> None:
     results = await asyncio.gather(*[desk.call("consultarOrder", orderId="1", dni=f"9999999{digit}") for digit in range(9)])
 
     assert [result["error"] for result in results].count("identity_not_verified") == 5
 
 
+@pytest.mark.req("S4-53")
 async def test_after_ten_wrong_tries_from_anywhere_an_order_is_locked_for_the_rest_of_the_hour(desk: Desk) -> None:
     errors = [(await desk.call("consultarOrder", session=f"s{number}", orderId="1", dni="99999999"))["error"] for number in range(11)]
     locked = await desk.call("consultarOrder", session="owner", orderId="1", dni="12345678")
@@ -171,6 +175,7 @@ async def test_an_order_that_has_left_the_shop_is_not_cancelled(desk: Desk, orde
     assert result["error"] == "not_cancellable"
 
 
+@pytest.mark.req("S4-47", "S4-53")
 async def test_a_cancelled_order_needs_an_identity(desk: Desk) -> None:
     result = await desk.call("cancelarOrder", orderId="2", customerName="María García")
 
@@ -178,6 +183,7 @@ async def test_a_cancelled_order_needs_an_identity(desk: Desk) -> None:
     assert (await desk.orders.get("2")).status is OrderStatus.PROCESSING  # type: ignore[union-attr]
 
 
+@pytest.mark.req("S4-47")
 async def test_a_repeated_cancellation_is_answered_like_the_first_even_by_another_process(desk: Desk) -> None:
     first = await desk.call("cancelarOrder", tool_use_id="x", orderId="2", customerName="Juan Pérez")
     desk.executor.forget("s1")
@@ -208,6 +214,7 @@ async def test_a_total_is_refused_when_it_differs_by_more_than_a_cent(desk: Desk
     assert result.get("error") == error
 
 
+@pytest.mark.req("S4-26", "S4-27", "S4-48")
 async def test_an_order_that_the_tool_made_is_found_by_its_customer_and_status(desk: Desk) -> None:
     await desk.call("crearOrder", **MARIA, items=ITEMS)
     by_email = await desk.orders.of_customer("maria.garcia@email.com")
@@ -217,6 +224,7 @@ async def test_an_order_that_the_tool_made_is_found_by_its_customer_and_status(d
     assert [order.id for order in by_status.records] == ["6", "1"]
 
 
+@pytest.mark.req("S4-48")
 async def test_a_hundred_duplicates_at_once_place_one_order(desk: Desk) -> None:
     results = await asyncio.gather(*[desk.call("crearOrder", tool_use_id="same", **MARIA, items=ITEMS) for _ in range(100)])
 
@@ -224,6 +232,7 @@ async def test_a_hundred_duplicates_at_once_place_one_order(desk: Desk) -> None:
     assert len(await desk.orders.everything()) == 6
 
 
+@pytest.mark.req("S4-48")
 async def test_what_a_model_may_not_set_is_left_out(desk: Desk) -> None:
     result = await desk.call("crearOrder", **MARIA, items=ITEMS, status="delivered", id="1", dniHash="x")
 
@@ -231,6 +240,7 @@ async def test_what_a_model_may_not_set_is_left_out(desk: Desk) -> None:
     assert result["order"]["id"] == "6"
 
 
+@pytest.mark.req("S4-48")
 @pytest.mark.parametrize(
     "items",
     [

@@ -47,6 +47,7 @@ def test_what_is_no_number_is_none(text: str) -> None:
     assert digits(text) is None
 
 
+@pytest.mark.req("S4-55")
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.sampled_from([SPANISH_UNITS, ENGLISH_UNITS]))
 def test_dictated_digits_come_out_one_by_one(numbers: list[int], words: list[str]) -> None:
     assert digits(" ".join(words[number] for number in numbers)) == "".join(map(str, numbers))

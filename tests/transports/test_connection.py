@@ -74,6 +74,7 @@ def speak(pcm: bytes) -> list[ContentStarted | AudioOutput | ContentEnded]:
     ]
 
 
+@pytest.mark.req("S4-09", "S4-10", "S4-80")
 async def test_a_page_has_a_conversation() -> None:
     async with running_server() as rig, page(rig) as client:
         await client.send(HELLO)
@@ -145,7 +146,7 @@ async def test_frames_wait_while_the_stream_opens() -> None:
         assert len({event.prompt_name for event in [*stream.opening, *stream.sent] if isinstance(event, AudioInput | PromptStart)}) == 1
 
 
-@pytest.mark.req("S4-09", "S4-10", "S4-60")
+@pytest.mark.req("S4-09", "S4-10", "S4-60", "S4-80")
 async def test_a_raw_client_has_a_conversation_under_its_own_names() -> None:
     async with running_server() as rig, raw(rig) as client:
         for frame in raw_client.opening(voice="lupe"):
@@ -164,6 +165,7 @@ async def test_a_raw_client_has_a_conversation_under_its_own_names() -> None:
         assert base64.b64decode(speech["content"]) == b"\2\2" * 480
 
 
+@pytest.mark.req("S4-35", "S4-37")
 async def test_the_goodbye_in_the_same_tick_as_the_close_is_still_worked_off() -> None:
     async with running_server() as rig:
         client = await raw(rig)
@@ -208,6 +210,7 @@ async def test_another_voice_in_a_running_raw_session_opens_a_new_stream() -> No
         assert rig.model.streams[0].is_closed
 
 
+@pytest.mark.req("S4-06")
 async def test_a_stream_that_dies_is_told_to_the_page_which_may_start_again() -> None:
     async with running_server() as rig, page(rig) as client:
         await client.send(HELLO)
@@ -233,6 +236,7 @@ async def test_a_stream_that_dies_closes_a_raw_connection_after_the_error() -> N
         assert client.close_code == 1013
 
 
+@pytest.mark.req("S4-06")
 async def test_a_refused_stream_is_told_with_its_code() -> None:
     async with running_server() as rig, page(rig) as client:
         rig.model.refusal = throttled()

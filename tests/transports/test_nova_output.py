@@ -79,6 +79,7 @@ def pcm_of(frames: Sequence[tuple[str, dict[str, Any]]]) -> list[bytes]:
     return [base64.b64decode(body["content"], validate=True) for name, body in frames if name == "audioOutput"]
 
 
+@pytest.mark.req("S4-38", "S4-39", "S4-43", "S4-44")
 @pytest.mark.parametrize(
     ("event", "name"),
     [
@@ -138,6 +139,7 @@ def test_speech_keeps_the_ids_of_its_block() -> None:
     assert (end[1]["type"], end[1]["stopReason"]) == ("AUDIO", "END_TURN")
 
 
+@pytest.mark.req("S4-41", "S4-74")
 @given(st.lists(st.binary(min_size=0, max_size=20_000).map(lambda pcm: pcm[: len(pcm) // 2 * 2]), max_size=6))
 def test_no_sample_of_speech_is_lost_and_every_frame_can_be_joined(chunks: list[bytes]) -> None:
     dialect = live()
@@ -198,6 +200,7 @@ def test_a_tools_result_is_mirrored_as_three_events() -> None:
     assert (end[1]["type"], end[1]["stopReason"]) == ("TOOL", "TOOL_USE")
 
 
+@pytest.mark.req("S4-06")
 def test_an_error_has_its_one_shape() -> None:
     frames = told(live(), SessionFailed("model_busy", "Later.", retryable=True, ref="r1"))
 

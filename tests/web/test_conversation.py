@@ -49,6 +49,7 @@ async def test_the_page_says_when_it_talks_to_bedrock(chromium: Chromium) -> Non
         await expect(page.locator("#examples")).to_be_hidden()
 
 
+@pytest.mark.req("S1-02")
 async def test_final_text_takes_the_place_of_speculative_text(chromium: Chromium, server: PageServer) -> None:
     async with talking(chromium, server) as (page, client):
         for text in ("It is on its way.", "Goodbye."):
@@ -71,6 +72,7 @@ async def test_only_final_text_is_announced_and_only_once(chromium: Chromium, se
         await expect(page.get_by_role("log").locator("p")).to_have_text(["You: Where is my order?", "Carlos: On its way."])
 
 
+@pytest.mark.req("S4-45")
 async def test_a_tool_call_is_shown_where_it_happened(chromium: Chromium, server: PageServer) -> None:
     async with talking(chromium, server) as (page, client):
         await client.send("tool.started", turn=2, id="a", name="consultarOrder", arguments='{"orderId":"1"}')

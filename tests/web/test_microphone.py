@@ -80,6 +80,7 @@ def lag_and_correlation(window: Floats, reference: Floats) -> tuple[float, float
     return lag, float(product.max() / np.sqrt(np.dot(window, window) * np.dot(there, there)))
 
 
+@pytest.mark.req("S4-74")
 @pytest.mark.parametrize("disturbance", ["", BLOCKED_MAIN_THREAD], ids=["idle page", "main thread blocked half the time"])
 async def test_every_sample_of_the_microphone_arrives_once_and_in_order(chromium: Chromium, server: PageServer, disturbance: str) -> None:
     async with chromium.open(server.url, PageOptions(init_script=disturbance)) as page:
@@ -96,6 +97,7 @@ async def record(chromium: Chromium, server: PageServer, wav: Path, frames: int)
         return samples(client.frames)
 
 
+@pytest.mark.req("S4-74")
 async def test_the_captured_signal_is_the_played_one_without_slips(chromium: Chromium, server: PageServer, tmp_path: Path) -> None:
     source = band_limited_noise(48_000, 30)
     write_wav(tmp_path / "noise.wav", source, 48_000)

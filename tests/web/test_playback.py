@@ -107,6 +107,7 @@ async def speak_paced(client: Client, turn: int, pcm: Samples, hertz: int, patte
     await client.send("speech.ended", turn=turn)
 
 
+@pytest.mark.req("S4-74", "S4-75")
 @pytest.mark.parametrize("name", PATTERNS)
 async def test_speech_is_played_bit_exact_however_it_arrives(chromium: Chromium, server: PageServer, name: str) -> None:
     async with listening(chromium, server) as listener:

@@ -16,6 +16,7 @@ WEB = Path(__file__).parents[2] / "web"
 FILES = sorted((Path(__file__).parent / "node").glob("*.test.mjs"))
 
 
+@pytest.mark.req("S4-75")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".test.mjs"))
 def test_the_pages_pure_parts_pass_their_tests_in_node(file: Path) -> None:
     node = shutil.which("node") or needs.missing("Node.js")

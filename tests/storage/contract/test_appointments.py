@@ -72,6 +72,7 @@ async def test_two_appointments_of_a_doctor_never_overlap(appointments: Appointm
             await appointments.create(new(at(offset), minutes), "r3")
 
 
+@pytest.mark.req("S4-49")
 async def test_overlaps_across_midnight_are_seen(appointments: Appointments) -> None:
     midnight_utc = datetime(2030, 1, 17, 21, 0, tzinfo=ZONE)
     await appointments.create(new(midnight_utc - timedelta(minutes=20), 40), "r1")
@@ -80,6 +81,7 @@ async def test_overlaps_across_midnight_are_seen(appointments: Appointments) -> 
         await appointments.create(new(midnight_utc), "r2")
 
 
+@pytest.mark.req("S4-49")
 async def test_of_fifty_racers_for_one_time_one_gets_it(appointments: Appointments) -> None:
     async def race(number: int) -> bool:
         try:
@@ -101,6 +103,7 @@ async def test_one_request_repeated_fifty_times_at_once_makes_one_appointment(ap
     assert len(await appointments.everything()) == 1
 
 
+@pytest.mark.req("S4-50")
 async def test_a_cancelled_appointment_frees_its_time(appointments: Appointments) -> None:
     first = await appointments.create(new(), "r1")
     cancelled = await appointments.cancel(first.id, "r2")
@@ -115,6 +118,7 @@ async def test_a_cancelled_appointment_frees_its_time(appointments: Appointments
     assert second.starts_at == first.starts_at
 
 
+@pytest.mark.req("S4-51")
 async def test_a_moved_appointment_frees_what_it_leaves_and_holds_what_it_takes(appointments: Appointments) -> None:
     made = await appointments.create(new(), "r1")
     moved = await appointments.move(made.id, at(15), "r2")
@@ -127,6 +131,7 @@ async def test_a_moved_appointment_frees_what_it_leaves_and_holds_what_it_takes(
     assert await appointments.move(made.id, at(60), "r2") == moved
 
 
+@pytest.mark.req("S4-51")
 async def test_an_appointment_stays_where_it_is_when_the_new_time_is_taken(appointments: Appointments) -> None:
     first = await appointments.create(new(), "r1")
     second = await appointments.create(new(at(60)), "r2")

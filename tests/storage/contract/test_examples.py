@@ -25,6 +25,7 @@ async def test_examples_are_written_once_and_kept_afterwards(database: Database,
     assert after == before
 
 
+@pytest.mark.req("S4-66")
 async def test_a_reset_writes_the_examples_anew_twice_in_a_row(database: Database, clock: StandingClock, prefix: str) -> None:
     orders, appointments = await repositories(database, clock, prefix)
     for _ in range(3):
@@ -37,6 +38,7 @@ async def test_a_reset_writes_the_examples_anew_twice_in_a_row(database: Databas
         await appointments.cancel("1", "r")
 
 
+@pytest.mark.req("S4-59", "S4-66")
 async def test_the_examples_are_what_the_sample_phrases_need(database: Database, clock: StandingClock, prefix: str) -> None:
     orders, appointments = await repositories(database, clock, prefix)
     async for _ in write_examples(orders, appointments, now=clock(), salt=LOCAL_SALT):

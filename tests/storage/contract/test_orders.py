@@ -42,6 +42,7 @@ async def test_an_order_is_stored_with_all_its_attributes_under_its_key_twice(or
     assert await orders.get("1") == example
 
 
+@pytest.mark.req("S4-28")
 async def test_the_public_form_of_an_order_has_json_numbers_and_no_internal_attribute(orders: Orders) -> None:
     await orders.add(example_orders(NOW, b"salt")[0])
     order = await orders.get("1")
@@ -104,6 +105,7 @@ async def test_numbering_is_raised_and_never_lowered(orders: Orders) -> None:
     assert [first.id, second.id] == ["42", "43"]
 
 
+@pytest.mark.req("S4-48")
 async def test_one_request_repeated_fifty_times_at_once_makes_one_order(orders: Orders) -> None:
     made = await asyncio.gather(*[orders.create(new(), "same") for _ in range(50)])
 
@@ -111,6 +113,7 @@ async def test_one_request_repeated_fifty_times_at_once_makes_one_order(orders: 
     assert len(await orders.everything()) == 1
 
 
+@pytest.mark.req("S4-47")
 @pytest.mark.parametrize(("number", "expected"), [("1", True), ("2", True), ("3", False), ("4", False), ("5", False), ("6", False)])
 async def test_an_order_can_be_cancelled_until_it_is_on_its_way(orders: Orders, number: str, *, expected: bool) -> None:
     for example in example_orders(NOW, None):
@@ -123,6 +126,7 @@ async def test_an_order_can_be_cancelled_until_it_is_on_its_way(orders: Orders, 
     assert expected or after == before
 
 
+@pytest.mark.req("S4-47")
 async def test_of_fifty_cancellations_one_is_the_one_that_cancels(orders: Orders) -> None:
     await orders.add(example_orders(NOW, None)[0])
     outcomes = await asyncio.gather(*[orders.cancel("1", f"r{number}") for number in range(50)])
