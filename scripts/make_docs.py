@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config import Settings
 from s2s import failures
-from scripts import render_protocol_reference, requirements_page
+from scripts import draw_state_machines, render_protocol_reference, requirements_page
 from session.errors import InternalError, SessionError, model_failure
 from tools import catalogue
 
@@ -127,6 +127,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "errors.md": errors_page(),
         requirements_page.PAGE: requirements_page.render(),
         render_protocol_reference.PAGE: render_protocol_reference.render(),
+        draw_state_machines.PAGE: draw_state_machines.render(),
         REFERENCE / "tools.md": catalogue.reference_page(),
         ROOT / ".env.example": env_example(),
     }
