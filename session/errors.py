@@ -171,6 +171,6 @@ _BY_MODEL_CODE: dict[str, type[ModelFailure]] = {
 }
 
 
-def model_failure(code: str) -> ModelFailure:
-    """Return what the client is told of a ModelError with this code."""
-    return _BY_MODEL_CODE.get(code, ModelLost)()
+def model_failure(code: str, *, was_open: bool = True) -> ModelFailure:
+    """Return what the client is told of a ModelError with this code; a stream that was never open cannot be lost."""
+    return _BY_MODEL_CODE.get(code, ModelLost if was_open else ModelUnreachable)()

@@ -31,7 +31,7 @@ from session.effects import (
     Tick,
     ToolDone,
 )
-from session.errors import InternalError, InvalidAudio, NotAllowed, SessionError, TooLarge, TooSlow, WrongOrder, model_failure
+from session.errors import InternalError, InvalidAudio, ModelLost, NotAllowed, SessionError, TooLarge, TooSlow, WrongOrder, model_failure
 from session.events import (
     Command,
     End,
@@ -60,6 +60,8 @@ SILENCE_EVERY_SECONDS = 0.1
 """Length and distance of the further pieces of silence."""
 DRAIN_CHECK_SECONDS = 0.1
 """How often a session that is to end looks whether everything has been heard."""
+SILENT_MODEL_SECONDS = 10.0
+"""A model that says nothing at all for this long after a typed turn is given up: it reads, so that no write ever fails, and is stuck."""
 TEXT_LIMIT_BYTES = 4_000
 """Longest typed turn, in UTF-8."""
 AUDIO_LIMIT_MS = 2_000.0
@@ -146,6 +148,7 @@ class SessionMachine:
         self._untold: list[Effect] = []
         self._covered_until = 0.0
         self._patience = SILENCE_AFTER_SECONDS
+        self._answer_by: float | None = None
         self._drain_by: float | None = None
         self._drain_check_at = 0.0
 
@@ -156,6 +159,8 @@ class SessionMachine:
         wanted: list[float] = []
         if self.state is not State.CONNECTING:
             wanted.append(self._covered_until + self._patience)
+            if self._answer_by is not None:
+                wanted.append(self._answer_by)
         if self._drain_by is not None:
             wanted.append(min(self._drain_by, self._drain_check_at))
         return min(wanted, default=None)
@@ -178,7 +183,8 @@ class SessionMachine:
             case StreamEnded(generation):
                 return self._finish(EndReason.CLIENT) if generation == self._generation else []
             case StreamFailed(generation, code, _):
-                return self._failed(model_failure(code)) if generation == self._generation else []
+                was_open = self.state is not State.CONNECTING
+                return self._failed(model_failure(code, was_open=was_open)) if generation == self._generation else []
             case ToolDone():
                 return self._tool_done(given, now)
             case Drain(within_seconds):
@@ -201,6 +207,7 @@ class SessionMachine:
     def _opened(self, now: float) -> list[Effect]:
         self._move(Step.OPENED)
         self._covered_until = now
+        self._answer_by = self._answer_by and now + SILENT_MODEL_SECONDS
         plan, told = self._plan, self._untold
         self._untold = []
         started = SessionStarted(
@@ -248,6 +255,7 @@ class SessionMachine:
             raise WrongOrder("The text is empty.")
         if len(text.encode()) > TEXT_LIMIT_BYTES:
             raise TooLarge(f"A text can have {TEXT_LIMIT_BYTES} bytes at most.")
+        self._answer_by = now + SILENT_MODEL_SECONDS
         effects = [*self.turns.interrupt(now), *self.turns.user_typed(text, now)]
         if self.state is State.CONNECTING:  # the first thing that a client is told is that the session has started
             self._untold += effects
@@ -255,6 +263,7 @@ class SessionMachine:
         return [*effects, Send(self._wording.typed_turn(text))]
 
     def _model_said(self, event: OutputEvent, now: float) -> list[Effect]:
+        self._answer_by = None
         if self._playback.is_overfull():
             return self._failed(TooSlow())
         if isinstance(event, ToolUse) and (event.tool_use_id in self._pending_tools or event.tool_use_id in self._answered_tools):
@@ -308,7 +317,11 @@ class SessionMachine:
             self._drain_check_at = now + DRAIN_CHECK_SECONDS
             if leaving := self._leave() if now >= self._drain_by else self._maybe_leave(now):
                 return leaving
-        if self.state is State.CONNECTING or now < self._covered_until + self._patience:
+        if self.state is State.CONNECTING:
+            return []
+        if self._answer_by is not None and now >= self._answer_by:
+            return self._failed(ModelLost("The assistant does not answer any more. Please start again."))
+        if now < self._covered_until + self._patience:
             return []
         missing_ms = min((now - self._covered_until) * 1_000, AUDIO_LIMIT_MS)
         self._covered_until = now

@@ -449,7 +449,7 @@ async def test_every_end_closes_everything_in_every_phase(way: str, reason: EndR
         ("cancelled", EndReason.CLIENT, None),
         ("drained", EndReason.SERVER_LEAVING, None),
         ("refused", EndReason.FAILED, "model_busy"),
-        ("illegal", EndReason.FAILED, "model_lost"),
+        ("illegal", EndReason.FAILED, "model_unreachable"),
         ("bug", EndReason.FAILED, "internal"),
     ],
 )
