@@ -53,6 +53,16 @@ def test_links_lead_to_files_that_exist(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
+def test_documents_named_in_code_exist() -> None:
+    named = {
+        (name_of(path), document)
+        for path in files(".py", ".js", ".mjs", ".html", ".toml", ".yml", ".sh")
+        for document in re.findall(r"\bdocs/[\w/-]+\.(?:md|toml)\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert sorted((file, document) for file, document in named if not (ROOT / document).exists()) == []
+
+
 @pytest.mark.req("S4-73")
 @pytest.mark.parametrize("path", WRITTEN_BY_HAND, ids=name_of)
 def test_make_targets_in_documents_exist(path: Path) -> None:

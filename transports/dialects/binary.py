@@ -63,7 +63,7 @@ class Header(NamedTuple):
     turn: int
     """Modulo 65,536; 0 for the microphone."""
     sequence: int
-    """Counts frames of one kind per connection from 0, modulo 2^32."""
+    """Counts frames from 0, of the microphone per session and of speech per connection, modulo 2^32."""
     sample_offset: int
     """Index of the first sample: since the microphone opened, or within the turn; modulo 2^32."""
     time_ms: int
