@@ -105,10 +105,14 @@ class Client:
 
     def bodies(self, name: str) -> list[Json]:
         """Return all messages of a type, or the bodies of all Nova events of a name."""
-        if self.is_page:
-            return [message for message in self.messages if message["type"] == name]
-        events = [event for message in self.messages if isinstance(event := message["event"], dict)]
-        return [event[name] for event in events if name in event]
+        found: list[Json] = []
+        for message in self.messages:
+            event = message.get("event")
+            if isinstance(event, dict) and name in event:
+                found.append(event[name])
+            elif message.get("type") == name:  # also how a client of no known dialect is told
+                found.append(message)
+        return found
 
     def results(self) -> list[Json]:
         """Return what the tools answered."""
