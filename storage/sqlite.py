@@ -24,6 +24,7 @@ BUSY_SECONDS = 2.0
 """How long to wait for another process that writes the same file; below the 5 s that a tool may take."""
 SWEEP_SECONDS = 60.0
 """Expired records are removed with the first write after this time."""
+_DAMAGED = frozenset(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 WAITING = 256
 """Calls that may wait for the writer, and for the readers."""
 
@@ -43,6 +44,7 @@ class SqliteDatabase:
         self._busy_seconds = busy_seconds
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._was_opened = threading.Event()
         self._writer = BoundedPool("sqlite-writer", threads=1, waiting=WAITING)
         # A database in memory belongs to its one connection.
         self._readers = self._writer if self._path == ":memory:" else BoundedPool("sqlite-reader", threads=2, waiting=WAITING)
@@ -96,6 +98,8 @@ class SqliteDatabase:
         try:
             return job(self._connection())
         except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if getattr(error, "sqlite_errorname", "") in _DAMAGED:
+                self._forget_connection()  # it may have damaged pages in its cache when the file has been mended
             # The message of SQLite names files and statements, never values.
             raise StorageUnavailable(f"SQLite: {error}") from error
         except OSError as error:
@@ -103,10 +107,39 @@ class SqliteDatabase:
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and self._path != ":memory:" and self._file() != self._local.file:
+            self._forget_connection()
+            connection = None
         if connection is None:
+            if self._was_opened.is_set():
+                self._file()
             connection = self._local.connection = self._connect()
             self._connections.append(connection)
+            if self._path != ":memory:":
+                self._local.file = self._file()
+                self._was_opened.set()
         return connection
+
+    def _file(self) -> tuple[int, int] | None:
+        """Return which file the path means now: what is written to a deleted file is lost, and SQLite would not notice.
+
+        Raises:
+            StorageUnavailable: the file was there and is gone; a new one would be without anybody's records.
+        """
+        try:
+            found = Path(self._path).stat()
+        except FileNotFoundError:
+            if self._was_opened.is_set():
+                raise StorageUnavailable("the database file is gone") from None
+            return None
+        return found.st_dev, found.st_ino
+
+    def _forget_connection(self) -> None:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            self._connections.remove(connection)
+            connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         if self._path != ":memory:":

@@ -239,3 +239,43 @@ async def test_a_table_made_by_another_process_is_found(tmp_path: Path) -> None:
     await second.aclose()
 
     assert await asyncio.to_thread((tmp_path / "made.sqlite3").exists)
+
+
+async def test_a_file_that_was_moved_away_is_unavailable_and_never_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "moved.sqlite3"
+    database = open_sqlite(path)
+    table = database.table(DEFINITION)
+    await table.create()
+    await table.put({"PK": "a", "SK": "a"})
+    path.rename(tmp_path / "away")
+    with pytest.raises(StorageUnavailable, match="gone"):
+        await table.put({"PK": "b", "SK": "b"})
+    with pytest.raises(StorageUnavailable, match="gone"):
+        await table.ping()
+    was_made = path.exists()
+    (tmp_path / "away").rename(path)
+    back = await table.get(Key.twice("a"))
+    await database.aclose()
+
+    assert not was_made
+    assert back == {"PK": "a", "SK": "a"}
+
+
+async def test_a_file_that_was_damaged_and_replaced_is_read_anew(tmp_path: Path) -> None:
+    path, copy = tmp_path / "damaged.sqlite3", tmp_path / "copy.sqlite3"
+    database = open_sqlite(path)
+    table = database.table(DEFINITION)
+    await table.create()
+    await table.put({"PK": "a", "SK": "a"})
+    with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    for file in tmp_path.glob("damaged.*"):
+        file.unlink()
+    path.write_bytes(b"no database at all" * 500)
+    with pytest.raises(StorageUnavailable):
+        await table.ping()
+    copy.replace(path)
+    back = await table.get(Key.twice("a"))
+    await database.aclose()
+
+    assert back == {"PK": "a", "SK": "a"}
