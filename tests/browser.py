@@ -101,10 +101,10 @@ class Chromium:
         assert faults == []
 
 
-async def until(page: Page, expression: str) -> None:
+async def until(page: Page, expression: str, seconds: float = 15) -> None:
     """Wait until a JavaScript expression is true; unlike Playwright's own wait it needs no eval, which the page's policy forbids."""
     look = f"new Promise((done) => {{ const look = () => ({expression}) ? done() : setTimeout(look, 20); look(); }})"
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(seconds):
         await page.evaluate(look)
 
 

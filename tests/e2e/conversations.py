@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from playwright.async_api import Page
 
-from tests.browser import Chromium, PageOptions
+from tests.browser import Chromium, PageOptions, until
 from tests.e2e.speech import Utterance, conversation, write_wav
 from tests.e2e.stack import Stack
 
@@ -152,16 +152,16 @@ async def start(page: Page, language: str) -> None:
 
 async def finished_tool(page: Page, name: str) -> Json:
     """Wait until the tool has ended and its answer was heard to the end; return the transcript's entry."""
-    condition = """(name) => {
-        const state = window.novaSonicState;
-        const tool = state.transcript.find((entry) => entry.kind === "tool" && entry.name === name && entry.output !== null);
-        const answer = tool && state.transcript.find((entry) => entry.key > tool.key && entry.role === "assistant" && entry.finals.length);
-        return Boolean(answer) && state.player.played > 0;
-    }"""
+    condition = f"""(() => {{
+        const {{ transcript, player }} = window.novaSonicState;
+        const tool = transcript.find((entry) => entry.kind === "tool" && entry.name === {json.dumps(name)} && entry.output !== null);
+        const answer = tool && transcript.find((entry) => entry.key > tool.key && entry.role === "assistant" && entry.finals.length);
+        return Boolean(answer) && player.played > 0;
+    }})()"""
     try:
-        await page.wait_for_function(condition, arg=name, timeout=30_000)
-    except Exception as error:
-        raise AssertionError(json.dumps((await state(page))["transcript"], ensure_ascii=False, indent=1)) from error
+        await until(page, condition, seconds=30)
+    except TimeoutError:
+        raise AssertionError(json.dumps((await state(page))["transcript"], ensure_ascii=False, indent=1)) from None
     entries = cast("list[Json]", (await state(page))["transcript"])
     return next(entry for entry in entries if entry["kind"] == "tool" and entry["name"] == name)
 

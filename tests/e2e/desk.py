@@ -21,7 +21,7 @@ POLL_SECONDS = 0.05
 
 
 class ObedientBrain:
-    """Does what is typed: `count 5` speaks five seconds of position-coded sound, `call [[name, arguments], ...]` calls tools."""
+    """Does what is typed: `call [[name, arguments], ...]` calls tools, `count 5 [...]` speaks five seconds of coded sound as well."""
 
     def __init__(self, results: list[Mapping[str, object]]) -> None:
         self._results = results
@@ -34,15 +34,19 @@ class ObedientBrain:
         """Do it; anything else is said back."""
         order, _, rest = (turn.text or "").partition(" ")
         if order == "count":
-            await reply.play(coded_speech(round(float(rest) * 16_000)), "Counting.")
+            seconds, _, calls = rest.partition(" ")
+            speech = coded_speech(round(float(seconds) * 16_000))
+            await asyncio.gather(self._call(calls, reply), reply.play(speech, "Counting."))
         elif order == "call":
-            self._results += await reply.call_tools([(name, arguments) for name, arguments in json.loads(rest)])
-            await reply.say("Done.")
+            await self._call(rest, reply)
         else:
             await reply.say(f"You said {turn.text}.")
 
     async def close(self) -> None:
         """Hold nothing."""
+
+    async def _call(self, calls: str, reply: Reply) -> None:
+        self._results += await reply.call_tools([(name, arguments) for name, arguments in json.loads(calls or "[]")])
 
 
 @dataclass(slots=True)

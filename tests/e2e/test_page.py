@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from tests.browser import Chromium, PageOptions
+from tests.browser import Chromium, PageOptions, until
 from tests.e2e.conversations import SCENARIOS, Json, Scenario, finished_tool, hold, start, state
 from tests.e2e.speech import Utterance, conversation, write_wav
 from tests.e2e.stack import Stack
@@ -31,7 +31,7 @@ async def test_speaking_over_the_assistant_silences_it(stack: Stack, chromium: C
 
     async with chromium.open(stack.page, PageOptions(microphone=Path(f"{wav}%noloop"), locale="es-AR")) as page:
         await start(page, "es")
-        await page.wait_for_function("() => window.novaSonicState.barge_in_ms.length > 0", timeout=30_000)
+        await until(page, "window.novaSonicState.barge_in_ms.length > 0", seconds=30)
         seen = await state(page)
 
     interrupted = [entry for entry in cast("list[Json]", seen["transcript"]) if entry.get("interruptedMs") is not None]
