@@ -1,7 +1,7 @@
 """What a client can be told. Every error has a stable code; docs/reference/errors.md is generated from this tree.
 
 SessionError
-├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooMany, TooSlow, NotAllowed
+├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooSlow, NotAllowed
 ├── AdmissionError       not now: ServerBusy, ServerLeaving
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
@@ -75,13 +75,6 @@ class TooLarge(ClientError):
     """A text or frame over its limit."""
 
     code, close_code, status, message = "too_large", 1009, 413, "The message is too large."
-
-
-class TooMany(ClientError):
-    """More messages, or more audio, than the server takes from one client."""
-
-    code, close_code, status, message = "rate_limited", 4429, 429, "Too many messages; slow down."
-    retryable = True
 
 
 class TooSlow(ClientError):

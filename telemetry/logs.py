@@ -44,7 +44,9 @@ def configure(level: str, *, as_json: bool, stream: TextIO = sys.stderr) -> None
     if as_json:
         last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last += [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        # Plain tracebacks: rich ones show local variables, and those hold what people say.
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        last += [renderer]
     out = logging.StreamHandler(stream)
     out.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()

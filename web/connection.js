@@ -10,7 +10,7 @@ const RETRY_CAP_MS = 20_000;
 /** Close codes after which trying again would fail in the same way. */
 const FINAL_CLOSE_CODES = new Set([1002, 1003, 1007, 1008, 1009, 4401, 4403]);
 
-const CLOSE_PROBLEMS = { 1008: "refused", 1012: "server_leaving", 1013: "server_busy", 4401: "refused", 4403: "refused", 4408: "idle", 4429: "rate_limited" };
+const CLOSE_PROBLEMS = { 1008: "refused", 1012: "server_leaving", 1013: "server_busy", 4401: "refused", 4403: "refused", 4408: "idle" };
 
 /**
  * How long to wait before the next attempt: exponential with full jitter, so that a restarted server is not met by everybody at once.
