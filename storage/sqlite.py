@@ -204,8 +204,9 @@ class SqliteTable:
         return await self._database.write(insert)
 
     async def ping(self) -> None:
-        """Read something that is not there."""
+        """Read something that is not there, and see that writing is possible: while another process holds the file, no tool works."""
         await self.get(Key.twice("PING"))
+        await self._database.write(lambda _: None)
 
     async def _read[T](self, job: Callable[[sqlite3.Connection], T]) -> T:
         def run(connection: sqlite3.Connection) -> T:

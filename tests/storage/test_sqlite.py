@@ -67,6 +67,8 @@ async def test_a_database_locked_by_another_process_is_unavailable_and_readable_
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageUnavailable):
         await table.put({"PK": "b", "SK": "b"})
+    with pytest.raises(StorageUnavailable):
+        await table.ping()
     readable = await table.get(Key.twice("a"))
     other.execute("ROLLBACK")
     other.close()
