@@ -60,47 +60,61 @@ class DemoBrain:
 
     def __init__(self, scenario: Scenario, prompt: Prompt, recognisers: Recognisers, today: Today) -> None:
         language_id = choose_language(scenario, prompt)
-        understanding = Understanding(scenario, language_id, frozenset(prompt.tools), today)
-        phrasing = Phrasing(understanding.language, scenario.languages[language_id], today)
-        self.dialogue = Dialogue(scenario, understanding, prompt.tools, phrasing)
-        self.grammar = hearing_grammar(understanding)
+        self._understanding = Understanding(scenario, language_id, frozenset(prompt.tools), today)
+        phrasing = Phrasing(self._understanding.language, scenario.languages[language_id], today)
+        self._dialogue = Dialogue(scenario, self._understanding, prompt.tools, phrasing)
+        self._grammar = hearing_grammar(self._understanding)
         self._marks_end = FINAL_MARKER in prompt.system
         self._hertz = prompt.input_hertz
         self._recognisers = recognisers
         self._recogniser: Recogniser | None = recognisers.take(language_id)
-        self._warming: asyncio.Task[None] = asyncio.create_task(self._warm())
+        self._preparing: asyncio.Task[None] = asyncio.create_task(self._prepare())
 
-    async def _warm(self) -> None:
-        """Start the recogniser while the client still sets up, so that the first turn does not wait for it."""
+    async def _prepare(self) -> None:
+        """Start the recogniser and let it learn the grammar before the next turn begins, so that no turn waits for it."""
         if self._recogniser is not None:
             try:
-                await self._recogniser.prepare(self.grammar)
+                await self._recogniser.prepare(self._grammar)
             except (RecogniserUnavailable, OSError) as error:
                 _log.warning("%s", error)
 
+    @property
+    def language(self) -> str:
+        """Return the language of the conversation."""
+        return self._understanding.language.id
+
     def listen(self) -> Listener | None:
         """Return a recogniser for the turn that begins now."""
-        return SpeechListener(self._recogniser, self.grammar, self._hertz) if self._recogniser is not None else None
+        return SpeechListener(self._recogniser, self._grammar, self._hertz) if self._recogniser is not None else None
 
     async def answer(self, turn: UserTurn, reply: Reply) -> None:
         """Answer a turn: say something, or call a tool and tell its result."""
-        step = self.dialogue.hear(turn.text)
+        step = self._dialogue.hear(turn.text)
         match step:
             case Say(text):
                 await self._say(reply, text)
             case Call(tool, arguments):
                 results = await reply.call_tools([(tool, arguments)])
                 result: Mapping[str, object] = results[0] if results else {"success": False}
-                await self._say(reply, self.dialogue.told(result).text)
+                await self._say(reply, self._dialogue.told(result).text)
             case _:
                 assert_never(step)
 
     async def _say(self, reply: Reply, text: str) -> None:
+        await self._expect_answer()
         await reply.say(f"{text} {FINAL_MARKER}" if self._marks_end else text)
+
+    async def _expect_answer(self) -> None:
+        """Listen for the answer to the question that is asked now."""
+        grammar = hearing_grammar(self._understanding, self._dialogue.asked_for, self._dialogue.expected)
+        if grammar != self._grammar:
+            await self._preparing
+            self._grammar = grammar
+            self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
         """Give the recogniser back."""
-        await self._warming
+        await self._preparing
         recogniser, self._recogniser = self._recogniser, None
         if recogniser is not None:
             await self._recognisers.give_back(recogniser)

@@ -54,6 +54,11 @@ class Dialogue:
         self.expected: tuple[str, ...] = ()
         """Slots that were asked for."""
 
+    @property
+    def asked_for(self) -> IntentSpec | None:
+        """Return the intent whose slots are being collected."""
+        return self._task.intent if self._task is not None and self.expected else None
+
     def hear(self, text: str | None) -> Step:
         """Take what the user said; None when it was not understood."""
         reading = self._understanding.understand(text, self.expected) if text else None

@@ -1,37 +1,71 @@
 """Make the recogniser's grammar from what can be understood."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nova_sonic_local.brains.intents import Understanding
-from nova_sonic_local.brains.scenario import load_scenario
+from nova_sonic_local.brains.scenario import IntentSpec, load_scenario
 from nova_sonic_local.speech.grammar import Grammar, alternatives, write_grammar
 
 
-def hearing_grammar(understanding: Understanding) -> Grammar:
-    """Return the grammar of everything that can be said: requests with their slots' phrases, and answers to questions."""
+def hearing_grammar(understanding: Understanding, asked_for: IntentSpec | None = None, expected: Sequence[str] = ()) -> Grammar:
+    """Return the grammar of what can be said now.
+
+    Requests can be made at any time. Answers are only listened for when there was a question: everything else that can be said is one more
+    thing to mistake an utterance for (measured: a third of the errors).
+
+    Args:
+        understanding: The phrases.
+        asked_for: The intent whose slots are being collected.
+        expected: The slots that were asked for.
+
+    """
     rules: dict[str, str] = {}
-    for name, phrases in understanding.clauses.items():
+    for name, phrases in understanding.spoken_clauses.items():
         rules[f"slot_{name}"] = alternatives(phrase.node.jsgf() for phrase in phrases)
         rules[f"bare_{name}"] = understanding.readers[name].bare.jsgf()
     rules = {name: expansion for name, expansion in rules.items() if expansion}
-    requests: list[str] = []
+    follows = understanding.follows
+    choices: list[str] = []
     for number, intent in enumerate(understanding.offered):
-        spoken = alternatives(phrase.node.jsgf() for phrase in intent.heard)
-        clauses = alternatives(f"<slot_{name}>" for name in intent.spec.slots if f"slot_{name}" in rules)
-        if spoken:
-            rules[f"intent_{number}"] = f"{spoken} {clauses}*" if clauses else spoken
-            requests.append(f"<intent_{number}>")
-    slots = alternatives(f"<slot_{name}>" for name in understanding.clauses if f"slot_{name}" in rules)
-    bare = alternatives(f"<bare_{name}>" for name in understanding.clauses if f"bare_{name}" in rules)
-    answers = alternatives((f"{slots}+" if slots else "", bare))
-    prefix, suffix = understanding.prefix.jsgf(), understanding.suffix.jsgf()
-    rules["utterance"] = " ".join(part for part in (prefix, alternatives((*requests, answers)), suffix) if part)
+        if spoken := alternatives(phrase.node.jsgf() for phrase in intent.heard):
+            more = _clauses(intent.spec.slots, follows, rules)
+            rules[f"intent_{number}"] = f"{spoken} {more}*" if more else spoken
+            choices.append(f"<intent_{number}>")
+    if asked_for is not None:
+        more = _clauses(asked_for.slots, follows, rules)
+        answers = [
+            f"<{kind}_{name}> {_after(name, follows, rules)}"
+            for kind, names in (("slot", asked_for.slots), ("bare", expected))
+            for name in names
+            if f"{kind}_{name}" in rules
+        ]
+        choices.append(f"{alternatives(answers)} {more}*" if more else alternatives(answers))
+    parts = (understanding.prefix.jsgf(), alternatives(choices), understanding.suffix.jsgf())
+    rules["utterance"] = " ".join(part for part in parts if part)
     return write_grammar(understanding.language.id, rules, "utterance")
+
+
+def _clauses(names: Sequence[str], follows: Mapping[str, str], rules: Mapping[str, str]) -> str:
+    """Return the phrases of slots as alternatives, but none for those that only follow others of them."""
+    listed = [name for name in names if f"slot_{name}" in rules and follows[name] not in names]
+    return alternatives(f"<slot_{name}> {_after(name, follows, rules)}" for name in listed)
+
+
+def _after(name: str, follows: Mapping[str, str], rules: Mapping[str, str]) -> str:
+    """Return what may follow a slot directly, as a time its date."""
+    after = alternatives(f"<slot_{other}>" for other, first in follows.items() if first == name and f"slot_{other}" in rules)
+    return f"[ {after} ]" if after else ""
 
 
 def scenario_words(path: Path | None = None) -> dict[str, tuple[str, ...]]:
     """Return the words of a scenario with all its tools, by language: what its dictionary has to hold."""
     scenario = load_scenario(path)
     tools = frozenset(intent.tool for intent in scenario.intents if intent.tool)
-    return {language: hearing_grammar(Understanding(scenario, language, tools, dt.date.today)).words for language in scenario.languages}
+    words: dict[str, tuple[str, ...]] = {}
+    for language in scenario.languages:
+        understanding = Understanding(scenario, language, tools, dt.date.today)
+        grammars = [hearing_grammar(understanding, intent.spec, intent.spec.slots) for intent in understanding.offered]
+        words[language] = tuple(sorted({word for grammar in grammars for word in grammar.words}))
+    return words

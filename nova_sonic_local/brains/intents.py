@@ -72,24 +72,25 @@ class Understanding:
         self.offered = tuple(intent for intent in self.intents if not intent.spec.tool or intent.spec.tool in tools)
         """Those that can be spoken; the others are still recognised when typed, to be refused."""
         used = dict.fromkeys(slot for intent in self.offered for slot in intent.spec.slots)
-        self.clauses: Mapping[str, tuple[Phrase, ...]] = {
-            name: tuple(self._phrase(text, f"slots.{name}.{language_id}") for text in scenario.slots[name].phrases[language_id].hear)
-            for name in used
-        }
+        self.follows = {name: scenario.slots[name].follows for name in used}
+        said = {name: scenario.slots[name].phrases[language_id] for name in used}
+        self.spoken_clauses = {name: self._phrases(phrases.hear, f"slots.{name}") for name, phrases in said.items()}
+        self.clauses = {name: self.spoken_clauses[name] + self._phrases(phrases.read, f"slots.{name}") for name, phrases in said.items()}
         self.prefix = parse_pattern(self.phrases.prefix)
         self.suffix = parse_pattern(self.phrases.suffix)
 
     def _intent(self, spec: IntentSpec) -> Intent:
         said = spec.phrases[self.phrases.id]
-        place = f"intent {spec.name!r} in {self.phrases.id}"
-        return Intent(spec, tuple(self._phrase(text, place) for text in said.hear), tuple(self._phrase(text, place) for text in said.read))
+        place = f"intent {spec.name!r}"
+        return Intent(spec, self._phrases(said.hear, place), self._phrases(said.read, place))
 
-    def _phrase(self, text: str, place: str) -> Phrase:
+    def _phrases(self, texts: Sequence[str], place: str) -> tuple[Phrase, ...]:
+        readers = {name: slot.usual for name, slot in self.readers.items()}
         try:
-            node = parse_pattern(text, {name: readers.usual for name, readers in self.readers.items()})
+            nodes = [parse_pattern(text, readers) for text in texts]
         except PatternError as error:
-            raise ScenarioError(f"{place}: {error}") from error
-        return Phrase(node, node.first())
+            raise ScenarioError(f"{place} in {self.phrases.id}: {error}") from error
+        return tuple(Phrase(node, node.first()) for node in nodes)
 
     def understand(self, text: str, expected: Sequence[str] = ()) -> Reading:
         """Read an utterance; `expected` are the slots that were asked for, which then need no phrase around them."""
@@ -162,7 +163,7 @@ def _vocabulary(scenario: Scenario, language_id: str) -> frozenset[str]:
     spoken = scenario.languages[language_id]
     texts = [spoken.prefix, spoken.suffix, *spoken.synonyms, *spoken.synonyms.values()]
     texts += [text for intent in scenario.intents for text in (*intent.phrases[language_id].hear, *intent.phrases[language_id].read)]
-    texts += [text for slot in scenario.slots.values() for text in slot.phrases[language_id].hear]
+    texts += [text for slot in scenario.slots.values() for text in (*slot.phrases[language_id].hear, *slot.phrases[language_id].read)]
     texts += [
         form
         for slot in scenario.slots.values()

@@ -27,6 +27,8 @@ class SlotPhrases:
     """The question for it."""
     hear: tuple[str, ...]
     """Patterns that may stand anywhere in an utterance, such as "mi dni es {dni}"."""
+    read: tuple[str, ...]
+    """The same for typed text only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class SlotSpec:
     kind: str
     values: Mapping[str, Mapping[str, Sequence[str]]]
     """Value -> language -> spoken forms; an empty mapping means the value itself."""
+    many: Mapping[str, Mapping[str, Sequence[str]]]
+    """The same for more than one; kind "items" only."""
     prices: Mapping[str, float]
     """Value -> unit price; kind "items" only."""
     shortest: int
@@ -47,6 +51,8 @@ class SlotSpec:
     """Kind "email": first words of known domains."""
     names_from: str
     """Kind "email": the slot whose names may stand before the at sign."""
+    follows: str
+    """A slot right after which this one is spoken, as a time after its date; empty for any place."""
     phrases: Mapping[str, SlotPhrases]
 
 
@@ -222,11 +228,12 @@ def _slot(name: str, table: _Table, languages: tuple[str, ...]) -> SlotSpec:
     kind = table.text("kind")
     if kind not in _SLOT_KINDS:
         raise ScenarioError(f"{table.place}.kind must be one of {', '.join(sorted(_SLOT_KINDS))}, not {kind!r}")
-    values, prices = _values(table)
+    values, many, prices = _values(table)
     return SlotSpec(
         name=name,
         kind=kind,
         values=values,
+        many=many,
         prices=prices,
         shortest=table.whole("shortest", 1),
         longest=table.whole("longest", 12),
@@ -234,25 +241,32 @@ def _slot(name: str, table: _Table, languages: tuple[str, ...]) -> SlotSpec:
         high=table.whole("high", 99),
         words=table.texts("domains"),
         names_from=table.text("names_from"),
+        follows=table.text("follows"),
         phrases={language: _slot_phrases(table.table(language)) for language in languages},
     )
 
 
 def _slot_phrases(table: _Table) -> SlotPhrases:
-    return SlotPhrases(ask=table.text("ask"), hear=table.texts("hear"))
+    return SlotPhrases(ask=table.text("ask"), hear=table.texts("hear"), read=table.texts("read"))
 
 
-def _values(table: _Table) -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, float]]:
+type _Forms = dict[str, dict[str, tuple[str, ...]]]
+
+
+def _values(table: _Table) -> tuple[_Forms, _Forms, dict[str, float]]:
+    """Return the forms of each value, those for more than one of it, and its price."""
     if isinstance(table.values.get("values", []), list):
-        return {value: {} for value in table.texts("values")}, {}
-    values: dict[str, dict[str, tuple[str, ...]]] = {}
+        return {value: {} for value in table.texts("values")}, {}, {}
+    values: _Forms = {}
+    many: _Forms = {}
     prices: dict[str, float] = {}
     for value, forms in table.table("values").tables().items():
         price = forms.values.get("price")
         if isinstance(price, int | float):
             prices[value] = float(price)
-        values[value] = {language: forms.texts(language) for language in forms.values if language != "price"}
-    return values, prices
+        values[value] = {language: forms.texts(language) for language in forms.values if language not in ("price", "many")}
+        many[value] = {language: forms.table("many").texts(language) for language in forms.table("many").values}
+    return values, many, prices
 
 
 def _intent(table: _Table, slots: Mapping[str, SlotSpec], languages: tuple[str, ...]) -> IntentSpec:

@@ -89,22 +89,25 @@ def _spoken_digits(spec: SlotSpec, language: Language) -> str:
 
 def _items(spec: SlotSpec, language: Language) -> Items:
     section, numbers = language.sections["quantities"], language.numbers
-    spoken_one = " | ".join(section.texts("one"))
+    several = [(form, value) for value, forms in spec.many.items() for form in forms.get(language.id, ())]
     readers: dict[str, Reader] = {
-        "quantity": Number(numbers, 1, 999, f"( {spoken_one} | {numbers.jsgf_between(2, _MOST_OF_A_PRODUCT)} )"),
+        "one": Table.of((word, 1) for word in section.texts("one")),
+        "quantity": Number(numbers, 1, 999, numbers.jsgf_between(2, _MOST_OF_A_PRODUCT)),
         "product": _table(spec, language.id),
+        "products": Table.of(several) if several else _table(spec, language.id),
         "units": Table.of((word, None) for word in section.texts("units")),
         "of": Table.of((word, None) for word in section.texts("of")),
     }
     prices: Mapping[str, float] = spec.prices
 
     def build(captures: Captures) -> Mapping[str, object]:
-        product = str(captures["product"])
+        product = str(captures.get("product", captures.get("products")))
         item: dict[str, object] = {"name": product, "quantity": captures.get("quantity", 1)}
         return item | ({"price": prices[product]} if product in prices else {})
 
+    spoken = ("{one} {product}", "{quantity} {products}", "{quantity} {units} {of} {product}")
+    typed = ("[{quantity}] [{units}] [{of}] ({product}|{products})", "({product}|{products}) (x|por) {quantity}")
     item = Rule(
-        ((parse_pattern("{quantity} [{units} {of}] {product}", readers), build),),
-        ((parse_pattern("[{quantity}] [{of}] {product}", readers), build), (parse_pattern("{product} (x|por) {quantity}", readers), build)),
+        tuple((parse_pattern(text, readers), build) for text in spoken), tuple((parse_pattern(text, readers), build) for text in typed)
     )
     return Items(item, numbers.joint)

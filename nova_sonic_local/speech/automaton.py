@@ -68,6 +68,8 @@ class _Network:
     nulls: "defaultdict[int, list[int]]" = field(default_factory=lambda: defaultdict(list))
     count: int = 0
     open_rules: list[str] = field(default_factory=list)
+    groups: dict[tuple[str, ...], Automaton] = field(default_factory=dict)
+    """Groups of words and rules met before, compiled: the same slot stands in many phrases."""
 
     def state(self) -> int:
         self.count += 1
@@ -77,12 +79,9 @@ class _Network:
         if name not in self.rules or name in self.open_rules:
             raise GrammarError(f"the rule <{name}> {'calls itself' if name in self.open_rules else 'does not exist'}")
         self.open_rules.append(name)
-        lexemes = self.rules[name]
-        start, end, place = self.choice(lexemes, 0)
+        found = self.whole(tuple(self.rules[name]))
         self.open_rules.pop()
-        if place != len(lexemes):
-            raise GrammarError(f"the rule <{name}> has {lexemes[place]!r} too many")
-        return start, end
+        return found
 
     def choice(self, lexemes: list[str], place: int) -> tuple[int, int, int]:
         start, end = self.state(), self.state()
@@ -108,17 +107,38 @@ class _Network:
     def item(self, lexemes: list[str], place: int) -> tuple[int, int, int]:
         lexeme = lexemes[place]
         if lexeme in "([":
-            first, last, place = self.choice(lexemes, place + 1)
-            if lexemes[place : place + 1] != [")" if lexeme == "(" else "]"]:
-                raise GrammarError(f"a {lexeme} is not closed")
+            inside = lexemes[place + 1 : _closing(lexemes, place)]
+            first, last = self.group(tuple(inside))
             if lexeme == "[":
                 self.nulls[first].append(last)
-            return first, last, place + 1
+            return first, last, place + len(inside) + 2
         if lexeme.startswith("<"):
-            return *self.rule(lexeme[1:-1]), place + 1
+            return *self.group((lexeme,)), place + 1
         first, last = self.state(), self.state()
         self.steps[first].append((lexeme, last))
         return first, last, place + 1
+
+    def group(self, lexemes: tuple[str, ...]) -> tuple[int, int]:
+        """Add the smallest automaton of a group: far fewer states than its phrases have."""
+        if lexemes not in self.groups:
+            inner = _Network(self.rules, open_rules=self.open_rules, groups=self.groups)
+            self.groups[lexemes] = _minimal(*_determined(inner, *inner.whole(lexemes)))
+        automaton = self.groups[lexemes]
+        base, last = self.count, self.count + automaton.states
+        self.count += automaton.states + 1
+        for source, word, target in automaton.transitions:
+            self.steps[base + source].append((word, base + target))
+        for state in automaton.accepting:
+            self.nulls[base + state].append(last)
+        return base, last
+
+    def whole(self, lexemes: tuple[str, ...]) -> tuple[int, int]:
+        if len(lexemes) == 1 and lexemes[0].startswith("<"):
+            return self.rule(lexemes[0][1:-1])
+        start, end, place = self.choice(list(lexemes), 0)
+        if place != len(lexemes):
+            raise GrammarError(f"{lexemes[place]!r} is too many")
+        return start, end
 
     def repeated(self, first: int, last: int, *, may_be_missing: bool) -> tuple[int, int]:
         start, end = self.state(), self.state()
@@ -136,6 +156,19 @@ class _Network:
                     found.add(state)
                     pending.append(state)
         return frozenset(found)
+
+
+def _closing(lexemes: list[str], opening: int) -> int:
+    """Return the place of the bracket that closes the one at `opening`."""
+    depth = 0
+    for place in range(opening, len(lexemes)):
+        depth += lexemes[place] in "(["
+        depth -= lexemes[place] in ")]"
+        if not depth:
+            if (lexemes[opening], lexemes[place]) not in (("(", ")"), ("[", "]")):
+                break
+            return place
+    raise GrammarError(f"a {lexemes[opening]} is not closed")
 
 
 def _determined(network: _Network, start: int, end: int) -> tuple[list[dict[str, int]], set[int]]:

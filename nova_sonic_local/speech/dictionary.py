@@ -14,7 +14,8 @@ from importlib import resources
 from pathlib import Path
 
 from nova_sonic_local.speech.language import load_language
-from nova_sonic_local.speech.phonemes import pronunciations
+from nova_sonic_local.speech.phonemes import VARIANTS, pronunciations
+from nova_sonic_local.speech.tokens import fold
 
 type Pronunciations = dict[str, tuple[str, ...]]
 
@@ -87,26 +88,25 @@ def look_up(words: Iterable[str], language: str) -> Pronunciations:
 
     """
     wanted = sorted(set(words))
-    found = _take(_english_dictionary(), set(wanted)) if language == "en" else {}
-    found |= _take(_by_hand(language), set(wanted))
+    language_file = load_language(language)
+    table = language_file.sections["phonemes"]
+    sounds = {sound: table.texts(sound) for sound in table.values}
+    by_hand = language_file.sections.get("pronunciations")
+    found: Pronunciations = {word: by_hand.texts(word) for word in by_hand.values if word in wanted} if by_hand else {}
+    english = _english_dictionary() if language == "en" else {}
+    found = {word: english[word] for word in wanted if word in english} | found
     missing = [word for word in wanted if word not in found]
-    section = load_language(language).sections["phonemes"]
-    table = {sound: section.texts(sound) for sound in section.values}
     try:
-        sounds = dict(zip(missing, _espeak_ipa(missing, language), strict=True)) if missing else {}
-        return found | {word: pronunciations(ipa, table) for word, ipa in sounds.items()}
+        for word, ipa in zip(missing, _espeak_ipa(missing, language), strict=True) if missing else ():
+            known = english.get(fold(word), ())[: VARIANTS - 1]  # "pérez" is a foreign word, "perez" is in the dictionary
+            found[word] = tuple(dict.fromkeys((*known, *pronunciations(ipa, sounds))))[:VARIANTS]
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise UnknownWordsError(f"no pronunciation for {', '.join(missing)} ({language}): {error}") from error
+    return found
 
 
 def _take(known: Pronunciations, wanted: set[str]) -> Pronunciations:
     return {word: known[word] for word in wanted & known.keys()}
-
-
-def _by_hand(language: str) -> Pronunciations:
-    """Return the words that are said otherwise than they are written, such as "gmail" in Spanish."""
-    section = load_language(language).sections.get("pronunciations")
-    return {word: section.texts(word) for word in section.values} if section else {}
 
 
 def _english_dictionary() -> Pronunciations:

@@ -32,7 +32,7 @@ class Kind(IntEnum):
     DROP = 5
     """The utterance is of no interest any more: nothing comes back."""
     RESULT = 6
-    """From the recogniser: JSON {text, score, frames, error}; from the voices: PCM16 mono."""
+    """From the recogniser: JSON {text, score}; from the voices: PCM16 mono."""
     SPEAK = 7
     """To the voices: JSON {text, voice_id, hertz, engine}."""
     FAILED = 8

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _HEADER = "#JSGF V1.0;"
+_REFERENCE = re.compile(r"<(\w+)>")
 _MARKS = re.compile(r"<[^>]*>|[\[\]()|*+;=]|\bpublic\b")
 
 
@@ -37,6 +38,18 @@ def write_grammar(language: str, rules: Mapping[str, str], public: str) -> Gramm
         public: The name of the rule that is a whole utterance.
 
     """
+    rules = _used(rules, public)
     body = "\n".join(f"{'public ' if name == public else ''}<{name}> = {expansion};" for name, expansion in rules.items())
     words = {word for expansion in rules.values() for word in _MARKS.sub(" ", expansion).split()}
     return Grammar(language, f"{_HEADER}\ngrammar scenario;\n{body}\n", tuple(sorted(words)))
+
+
+def _used(rules: Mapping[str, str], public: str) -> dict[str, str]:
+    """Return the rules that the public one needs."""
+    found, pending = {public}, [public]
+    while pending:
+        for name in _REFERENCE.findall(rules[pending.pop()]):
+            if name not in found:
+                found.add(name)
+                pending.append(name)
+    return {name: expansion for name, expansion in rules.items() if name in found}

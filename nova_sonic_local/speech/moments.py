@@ -84,7 +84,7 @@ def _clock(captures: Captures) -> str | None:
     if isinstance(clock := captures.get("clock"), str):
         hour, minute = (int(part) for part in clock.split(":"))
     else:
-        hour, minute = _number(captures, "hour", -1), _number(captures, "past")
+        hour, minute = _number(captures, "hour", _number(captures, "one", -1)), _number(captures, "past")
     period = captures.get("period")
     if minute < 0:
         hour, minute = hour - 1, minute + 60
@@ -99,7 +99,8 @@ def time_reader(language: Language, *, bare: bool = False) -> Rule:
     """Return the reader of times of the day; values are HH:MM of 24 hours; `bare` also takes an hour without "at"."""
     section, numbers = language.sections["times"], language.numbers
     readers: dict[str, Reader] = {
-        "hour": Number(numbers, 0, 23, numbers.jsgf_between(1, 23)),
+        "hour": Number(numbers, 0, 23, numbers.jsgf_between(2, 23)),
+        "one": Table.of((word, 1) for word in section.texts("one")),
         "past": Table.of(section.counts("past").items()),
         "period": Table.of(section.table("periods").items(), section.texts("spoken_periods")),
         "noon": Table.of(section.table("noon").items()),

@@ -13,14 +13,19 @@ from dataclasses import dataclass
 from nova_sonic_local.speech.dictionary import UnknownWordsError, pronounce
 from nova_sonic_local.speech.frames import BrokenPipeFrameError, Frame, Kind, encode_frame, receive_frame
 from nova_sonic_local.speech.grammar import Grammar
+from nova_sonic_local.speech.language import Language, load_language
 
-REJECTION = -2.6
-"""Least score of an utterance that counts as understood: natural log-likelihood per frame over a free loop of phones, times 1024."""
+LEAST_COVERAGE = 0.8
+"""Least share of the sounding time that words must take: right sentences have 0.87 and more, "yes please" found in a long sentence about
+bread 0.1 to 0.6 (docs/reference/scenarios.md)."""
 
 RESULT_SECONDS = 8.0
 """Most that a result is waited for; usual are a few milliseconds after the last sample."""
 
 CLOSE_SECONDS = 2.0
+
+MOST_STARTS = 5
+"""A recogniser that ends this often is broken, and is left alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +40,15 @@ class Recognised:
 
     text: str
     score: float
+    """Log-likelihood per frame over a free loop of phones."""
+    coverage: float
+    """Share of the sounding time that is taken by words."""
+
+
+def is_understood(found: Recognised, language: Language) -> bool:
+    """Say whether it was a sentence of the grammar, and not something else for which the grammar has only this."""
+    least = float(language.sections["recognition"].text("least_score"))
+    return bool(found.text) and found.score >= least and found.coverage >= LEAST_COVERAGE
 
 
 def is_available() -> bool:
@@ -53,6 +67,7 @@ class Recogniser:
         self._results: dict[int, asyncio.Future[Recognised | None]] = {}
         self._known: set[str] = set()
         self._starting = asyncio.Lock()
+        self._starts = 0
 
     async def prepare(self, grammar: Grammar) -> str:
         """Start the process if it is not running, make it know the grammar, and return the grammar's key.
@@ -83,6 +98,9 @@ class Recogniser:
     async def _start(self) -> None:
         if not is_available():
             raise RecogniserUnavailable("speech is not recognised: the package pocketsphinx is not installed")
+        if self._starts >= MOST_STARTS:
+            raise RecogniserUnavailable("the recogniser ended again and again; speech is not recognised any more")
+        self._starts += 1
         await self.close()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "nova_sonic_local.speech.decoding", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -97,7 +115,7 @@ class Recogniser:
                 waiting = self._results.pop(frame.utterance, None)
                 if frame.kind is Kind.RESULT and waiting is not None and not waiting.done():
                     content = json.loads(frame.payload)
-                    waiting.set_result(Recognised(content["text"], content["score"]) if content["text"] else None)
+                    waiting.set_result(Recognised(content["text"], content["score"], content["coverage"]))
         except BrokenPipeFrameError:
             _log.exception("the recogniser sent something else than messages")
         finally:
@@ -159,8 +177,8 @@ class SpeechListener:
         self._hertz = hertz
         self._number: int | None = None
         self._result: asyncio.Future[Recognised | None] | None = None
-        self.score: float | None = None
-        """Of the last result, for logs and tests."""
+        self.found: Recognised | None = None
+        """The result, understood or not."""
 
     async def feed(self, pcm: bytes) -> None:
         """Take the next piece of speech at the input rate."""
@@ -186,7 +204,7 @@ class SpeechListener:
         try:
             await self._recogniser.send(Frame(Kind.FINISH, self._number))
             async with asyncio.timeout(RESULT_SECONDS):
-                found = await self._result
+                self.found = await self._result
         except TimeoutError:
             await self._recogniser.send(Frame(Kind.DROP, self._number))
             return None
@@ -195,7 +213,4 @@ class SpeechListener:
             raise
         finally:
             self._recogniser.forget(self._number)
-        if found is None:
-            return None
-        self.score = found.score
-        return found.text if found.score >= REJECTION else None
+        return self.found.text if self.found is not None and is_understood(self.found, load_language(self._grammar.language)) else None
