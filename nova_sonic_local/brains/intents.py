@@ -16,6 +16,9 @@ from nova_sonic_local.speech.moments import Today
 from nova_sonic_local.speech.patterns import Node, PatternError, Slot, parse_pattern
 from nova_sonic_local.speech.tokens import Token, fold, tokenise
 
+_CANDIDATES = 6
+"""Places of an intent's phrases that are looked at with what stands around them."""
+
 _PATTERN_WORD = re.compile(r"\{[\w.]+\}|[^\W\d_]+")
 
 
@@ -55,9 +58,8 @@ class Intent:
 @dataclass(frozen=True, slots=True)
 class _Spot:
     score: int
+    """Tokens covered."""
     slots: Mapping[str, object]
-    start: int
-    end: int
 
 
 class Understanding:
@@ -108,19 +110,22 @@ class Understanding:
         return Reading(None, answered) if answered else chosen
 
     def _spot(self, intent: Intent, tokens: Sequence[Token]) -> _Spot | None:
-        found = [
-            _Spot(end - start, slots, start, end)
+        """Find the phrase of an intent which, with the slots' phrases around it, covers the most."""
+        found = {
+            (start, end): slots
             for start in range(len(tokens))
-            for phrase in itertools.chain(intent.heard, intent.typed)
+            for phrase in itertools.chain(intent.typed, intent.heard)
             for end, slots in phrase.matches(tokens, start)
-        ]
-        if not found:
-            return None
-        longest = max(found, key=lambda spot: spot.score)
+        }
+        longest = sorted(found, key=lambda span: span[0] - span[1])[:_CANDIDATES]
+        spots = [self._extended(intent, tokens, start, end, found[start, end]) for start, end in longest]
+        return max(spots, key=lambda spot: spot.score, default=None)
+
+    def _extended(self, intent: Intent, tokens: Sequence[Token], start: int, end: int, own: Mapping[str, object]) -> _Spot:
         slots: dict[str, object] = {}
-        before = self._clauses(intent.spec.slots, tokens[: longest.start], slots)
-        after = self._clauses(intent.spec.slots, tokens[longest.end :], slots)
-        return _Spot(longest.score + before + after, {**slots, **longest.slots}, longest.start, longest.end)
+        before = self._clauses(intent.spec.slots, tokens[:start], slots)
+        after = self._clauses(intent.spec.slots, tokens[end:], slots)
+        return _Spot(end - start + before + after, {**slots, **own})
 
     def _clauses(self, names: Sequence[str], tokens: Sequence[Token], slots: dict[str, object]) -> int:
         """Collect slots from the phrases found anywhere in the tokens; return the number of tokens covered."""

@@ -2,9 +2,10 @@
 
     quiero (ver|consultar) [mi] pedido [número] {order}
 
-Words stand for themselves, `[...]` may be left out, `(a|b)` is a choice, `{name}` is a slot. A pattern is parsed into nodes. A node can
-list its matches at a place of a token sequence, and can write itself as an expansion of JSGF (the W3C note of 5 June 2000), the grammar
-format of pocketsphinx. Because both come from the same nodes, whatever the recogniser can return is understood by the matcher.
+Words stand for themselves, `[...]` may be left out, `(a|b)` is a choice, `{name}` is a slot, `word?` is always spoken and may be missing
+when typed. A pattern is parsed into nodes. A node can list its matches at a place of a token sequence, and can write itself as an
+expansion of JSGF (the W3C note of 5 June 2000), the grammar format of pocketsphinx. Because both come from the same nodes, whatever the
+recogniser can return is understood by the matcher.
 """
 
 import re
@@ -19,7 +20,7 @@ type Match = tuple[int, Captures]
 """(index after the last matched token, values of the slots)."""
 
 _NOTHING: Captures = {}
-_LEXEME = re.compile(r"[\[\]()|]|\{[\w.]+\}|[^\s\[\](){}|,.;:!?¿¡]+")
+_LEXEME = re.compile(r"[\[\]()|]|\{[\w.]+\}|[^\s\[\](){}|,.;:!?¿¡]+\??")
 
 
 class PatternError(ValueError):
@@ -68,6 +69,26 @@ class Word:
     def jsgf(self) -> str:
         """Return the word as the dictionary writes it."""
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A word that the recogniser needs to hear, because it tells what comes next, and which may be missing in typed text."""
+
+    word: Word
+
+    def match(self, tokens: Sequence[Token], start: int) -> Iterator[Match]:
+        """Match the word, or nothing."""
+        yield from self.word.match(tokens, start)
+        yield start, _NOTHING
+
+    def first(self) -> frozenset[str] | None:
+        """Return None: what follows it may begin."""
+        return None
+
+    def jsgf(self) -> str:
+        """Return the word."""
+        return self.word.jsgf()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +218,8 @@ class _Parser:
                 items.append(self.choice(")"))
             elif lexeme.startswith("{"):
                 items.append(self.slot(lexeme[1:-1]))
+            elif lexeme.endswith("?"):
+                items.append(Marker(Word(lexeme[:-1].casefold(), fold(lexeme[:-1]))))
             else:
                 items.append(Word(lexeme.casefold(), fold(lexeme)))
         return items[0] if len(items) == 1 else Sequel(tuple(items))
