@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from nova_sonic_local.brains.interface import Brain, Prompt, Voice
 from nova_sonic_local.envelope import SignatureCheck
@@ -20,6 +21,17 @@ class Head(Enum):
 
 
 type BrainFactory = Callable[[Prompt], Brain]
+
+
+@runtime_checkable
+class ClosableBrains(Protocol):
+    """What makes brains that share something, such as processes; it is closed after the last stream."""
+
+    def __call__(self, prompt: Prompt) -> Brain:
+        """Return a brain for a prompt."""
+
+    async def aclose(self) -> None:
+        """Let go of what the brains share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from nova_sonic_local.casting import choose_brain, choose_voice
 from nova_sonic_local.certificates import server_context
 from nova_sonic_local.clock import Clock, LoopClock
 from nova_sonic_local.http2 import Http2Protocol
-from nova_sonic_local.options import Options
+from nova_sonic_local.options import ClosableBrains, Options
 from nova_sonic_local.service import Service
 from nova_sonic_local.stream import House
 
@@ -101,7 +101,10 @@ class NovaSonicLocal:
         directory = self.options.ca_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nova-sonic-local-")))
         context, self._ca_file = await asyncio.to_thread(server_context, directory)
         self._voice = choose_voice(self.options)
-        self._service = Service(House(self.options, self._clock or LoopClock(), self._voice, choose_brain(self.options)))
+        brains = choose_brain(self.options)
+        if isinstance(brains, ClosableBrains):
+            stack.push_async_callback(brains.aclose)
+        self._service = Service(House(self.options, self._clock or LoopClock(), self._voice, brains))
         loop = asyncio.get_running_loop()
         factory = self._protocol_factory(self._service)
         secure = await loop.create_server(factory, self.options.host, self.options.port, ssl=context, backlog=BACKLOG)

@@ -4,14 +4,14 @@ import asyncio
 import datetime as dt
 import logging
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
 
 from nova_sonic_local.brains.dialogue import Call, Dialogue, Say
 from nova_sonic_local.brains.hearing import hearing_grammar
 from nova_sonic_local.brains.intents import Understanding
-from nova_sonic_local.brains.interface import Brain, Listener, Prompt, Reply, UserTurn
+from nova_sonic_local.brains.interface import Listener, Prompt, Reply, UserTurn
 from nova_sonic_local.brains.phrasing import Phrasing
 from nova_sonic_local.brains.scenario import Scenario, load_scenario
 from nova_sonic_local.speech.moments import Today
@@ -27,38 +27,17 @@ _POLYGLOT = frozenset(("matthew", "tiffany"))
 _log = logging.getLogger(__name__)
 
 
-class Recognisers:
-    """The recogniser processes of an emulator, by language. Each lives as long as one brain holds it."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, tuple[Recogniser, int]] = {}
-
-    def take(self, language: str) -> Recogniser:
-        """Return the recogniser of a language; give it back with `give_back`."""
-        recogniser, holders = self._held.get(language, (Recogniser(language), 0))
-        self._held[language] = (recogniser, holders + 1)
-        return recogniser
-
-    async def give_back(self, recogniser: Recogniser) -> None:
-        """Let go of a recogniser; the last one ends its process."""
-        held, holders = self._held.pop(recogniser.language)
-        if holders > 1:
-            self._held[recogniser.language] = (held, holders - 1)
-        else:
-            await held.close()
-
-
 class DemoBrain:
     """Answers one stream.
 
     Args:
         scenario: What it can talk about.
         prompt: The client's prompt; its voice and system text choose the language, its tools what is offered.
-        recognisers: Where to borrow a recogniser.
+        recognisers: Recogniser of each language, shared with other brains.
         today: Tells the day from which "tomorrow" counts.
     """
 
-    def __init__(self, scenario: Scenario, prompt: Prompt, recognisers: Recognisers, today: Today) -> None:
+    def __init__(self, scenario: Scenario, prompt: Prompt, recognisers: Mapping[str, Recogniser], today: Today) -> None:
         language_id = choose_language(scenario, prompt)
         self._understanding = Understanding(scenario, language_id, frozenset(prompt.tools), today)
         phrasing = Phrasing(self._understanding.language, scenario.languages[language_id], today)
@@ -66,17 +45,15 @@ class DemoBrain:
         self._grammar = hearing_grammar(self._understanding)
         self._marks_end = FINAL_MARKER in prompt.system
         self._hertz = prompt.input_hertz
-        self._recognisers = recognisers
-        self._recogniser: Recogniser | None = recognisers.take(language_id)
+        self._recogniser = recognisers[language_id]
         self._preparing: asyncio.Task[None] = asyncio.create_task(self._prepare())
 
     async def _prepare(self) -> None:
         """Start the recogniser and let it learn the grammar before the next turn begins, so that no turn waits for it."""
-        if self._recogniser is not None:
-            try:
-                await self._recogniser.prepare(self._grammar)
-            except (RecogniserUnavailable, OSError) as error:
-                _log.warning("%s", error)
+        try:
+            await self._recogniser.prepare(self._grammar)
+        except (RecogniserUnavailable, OSError) as error:
+            _log.warning("%s", error)
 
     @property
     def language(self) -> str:
@@ -85,7 +62,7 @@ class DemoBrain:
 
     def listen(self) -> Listener | None:
         """Return a recogniser for the turn that begins now."""
-        return SpeechListener(self._recogniser, self._grammar, self._hertz) if self._recogniser is not None else None
+        return SpeechListener(self._recogniser, self._grammar, self._hertz)
 
     async def answer(self, turn: UserTurn, reply: Reply) -> None:
         """Answer a turn: say something, or call a tool and tell its result."""
@@ -113,11 +90,8 @@ class DemoBrain:
             self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
-        """Give the recogniser back."""
+        """Wait for what is under way; the recogniser goes on for the next stream."""
         await self._preparing
-        recogniser, self._recogniser = self._recogniser, None
-        if recogniser is not None:
-            await self._recognisers.give_back(recogniser)
 
 
 def choose_language(scenario: Scenario, prompt: Prompt) -> str:
@@ -132,7 +106,25 @@ def choose_language(scenario: Scenario, prompt: Prompt) -> str:
     return likeliest if counts[likeliest] else by_voice or scenario.default_language
 
 
-def demo_factory(scenario_path: Path | None = None, today: Today | None = None) -> Callable[[Prompt], Brain]:
+class DemoFactory:
+    """Makes demo brains of one scenario. Owns the recogniser processes, which the brains share: close it at the end."""
+
+    def __init__(self, scenario: Scenario, today: Today) -> None:
+        self.scenario = scenario
+        self._today = today
+        self._recognisers = {language: Recogniser(language) for language in scenario.languages}
+
+    def __call__(self, prompt: Prompt) -> DemoBrain:
+        """Return a brain for a prompt; needs a running event loop."""
+        return DemoBrain(self.scenario, prompt, self._recognisers, self._today)
+
+    async def aclose(self) -> None:
+        """End the recogniser processes."""
+        for recogniser in self._recognisers.values():
+            await recogniser.close()
+
+
+def demo_factory(scenario_path: Path | None = None, today: Today | None = None) -> DemoFactory:
     """Return what makes a demo brain for a prompt.
 
     Args:
@@ -144,9 +136,7 @@ def demo_factory(scenario_path: Path | None = None, today: Today | None = None) 
 
     """
     scenario = load_scenario(scenario_path)
-    recognisers = Recognisers()
-    calendar = today or _today_in(scenario.time_zone)
-    return lambda prompt: DemoBrain(scenario, prompt, recognisers, calendar)
+    return DemoFactory(scenario, today or _today_in(scenario.time_zone))
 
 
 def _today_in(zone_name: str) -> Today:

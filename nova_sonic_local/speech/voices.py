@@ -109,11 +109,13 @@ class Flite:
     """flite; 16000 Hz, English only, no accents."""
 
     program: str
+    voice: str = ""
+    """One of flite's own; by default slt or rms, by gender."""
 
     def command(self, speaker: Speaker, text: str) -> tuple[list[str], bytes]:
-        """Return the command; flite reads the text from a file, here standard input."""
-        voice = "slt" if speaker.gender is Gender.FEMALE else "rms"
-        return [self.program, "-voice", voice, "-f", "/dev/stdin", "-o", "/dev/stdout"], fold(text).encode()
+        """Return the command; the text is the value of an option, because flite cannot open asyncio's standard input as a file."""
+        voice = self.voice or ("slt" if speaker.gender is Gender.FEMALE else "rms")
+        return [self.program, "-voice", voice, "-t", fold(text), "-o", "/dev/stdout"], b""
 
 
 class SynthesisedVoice:
@@ -154,6 +156,11 @@ class SynthesisedVoice:
         while self._recent_bytes > CACHED_BYTES:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= len(oldest)
+
+
+def find_speaker(voice: str) -> Speaker:
+    """Return how a voice id of Nova Sonic sounds here; any other name is taken for one of espeak-ng's."""
+    return _SPEAKERS.get(voice.casefold(), Speaker(voice, Gender.MALE))
 
 
 def spoken_text(text: str) -> str:
