@@ -43,6 +43,8 @@ log = structlog.get_logger()
 SHORTEST_WAIT_SECONDS = 0.001
 """No timer is shorter: the loop's clock and ours differ a little (uvloop's counts milliseconds), and a timer that fires just before its
 time would be set again and again."""
+UNKNOWN_TOOL = "unknown_tool"
+"""Error code of a tool that does not exist."""
 
 
 class SessionRunner:
@@ -294,6 +296,8 @@ class SessionRunner:
 
     def _stream_failed(self, generation: int, error: ModelError | LocalProtocolError) -> None:
         """Tell the machine; a local protocol error is our own bug, but to the client it is a lost stream."""
+        if self.is_over:
+            return  # sender and receiver both learn of it, and the session has ended with the first
         code, remedy = (error.code, error.remedy) if isinstance(error, ModelError) else ("local_protocol", Remedy.FATAL_CONFIG)
         log.warning("stream.failed", code=code, remedy=remedy.value, detail=str(error))
         self._apply(StreamFailed(generation, code, remedy))
@@ -302,5 +306,6 @@ class SessionRunner:
         started_at = self._clock.now()
         outcome = await self._tools.run(session_id=self.session_id, tool_use_id=tool_use_id, name=name, arguments=arguments)
         duration_ms = round((self._clock.now() - started_at) * 1_000)
-        log.info("tool.finished", tool=name, error_code=outcome.error_code, duration_ms=duration_ms)
+        tool = None if outcome.error_code == UNKNOWN_TOOL else name  # a made-up name can hold the user's words
+        log.info("tool.finished", tool=tool, error_code=outcome.error_code, duration_ms=duration_ms)
         self._apply(ToolDone(tool_use_id, outcome.content, outcome.error_code, duration_ms))

@@ -4,6 +4,10 @@ import asyncio
 import logging
 from typing import Any, Final
 
+from smithy_core.exceptions import SmithyError
+
+from s2s.bedrock.exchange import StreamBroken
+
 SDK_LOGGERS: Final = (
     "smithy_core",
     "smithy_http",
@@ -29,11 +33,16 @@ def calm_loggers() -> None:
 
 
 def filter_noise(loop: asyncio.AbstractEventLoop) -> None:
-    """Drop exactly the "stream has completed" report from the loop's exception handler; everything else goes on as before."""
+    """Drop the reports of ended streams from the loop's exception handler: the stream has told its own. All else goes on as before."""
     following = loop.get_exception_handler()
     if isinstance(following, _NoiseFilter):
         return
     loop.set_exception_handler(_NoiseFilter(following))
+
+
+def _is_of_a_stream(exception: object) -> bool:
+    """Tell whether this is the end of a stream that was given up while it was opened: nobody awaits the SDK's own task any more then."""
+    return isinstance(exception, SmithyError) and any(isinstance(each, StreamBroken) for each in (*exception.args, exception.__cause__))
 
 
 class _NoiseFilter:
@@ -41,7 +50,8 @@ class _NoiseFilter:
         self._following = following
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if STREAM_HAS_COMPLETED in str(context.get("exception")):
+        exception = context.get("exception")
+        if STREAM_HAS_COMPLETED in str(exception) or _is_of_a_stream(exception):
             return
         if self._following is None:
             loop.default_exception_handler(context)
