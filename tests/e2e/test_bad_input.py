@@ -141,7 +141,7 @@ async def test_a_message_over_the_limit_closes_its_connection_with_1009(server: 
 
 
 async def test_a_flood_of_audio_is_slowed_down_without_loss_and_without_harm_to_others(server: Server) -> None:
-    flood = coded_speech(6 * 16_000)
+    flood = coded_speech(4 * 16_000)
     async with conversing(server.url) as other, conversing(server.url) as client:
         speaking = asyncio.create_task(other.speak(SPEECH))
         for start in range(0, len(flood), 1_024):

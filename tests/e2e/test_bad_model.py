@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOLD_SECONDS = 3.0
 SLOWER_MACHINE_SECONDS = 2.0
 """For a machine that is busy with other tests."""
-WITNESS_SECONDS = 4
+WITNESS_SECONDS = 3
 SPEECH = coded_speech(WITNESS_SECONDS * 16_000)
 
 
@@ -98,7 +98,7 @@ async def talk(client: Client, case: Case) -> None:
     if case.fault.startswith("stall"):
         await client.speak(SPEECH[:64_000])
         await client.type("Are you there?")
-    await client.speak(SPEECH * 3)
+    await client.speak(SPEECH * 4)
 
 
 async def begin(place: Place, client: Client, fault: str, opened: asyncio.Lock) -> None:

@@ -24,7 +24,7 @@ TOOL_SECONDS = 5.0
 """The longest that a tool may take."""
 SLACK_SECONDS = 2.0
 """For a machine that is busy with other tests."""
-TALK_SAMPLES = 4 * 16_000
+TALK_SAMPLES = 3 * 16_000
 GAP_SECONDS = 0.3
 """What a listener does not hear: the server delivers speech this far ahead."""
 
