@@ -101,7 +101,7 @@ def time_reader(language: Language, *, bare: bool = False) -> Rule:
     readers: dict[str, Reader] = {
         "hour": Number(numbers, 0, 23, numbers.jsgf_between(2, 23)),
         "one": Table.of((word, 1) for word in section.texts("one")),
-        "past": Table.of(section.counts("past").items()),
+        "past": Table.of(section.counts("past").items(), section.texts("spoken_past")),
         "period": Table.of(section.table("periods").items(), section.texts("spoken_periods")),
         "noon": Table.of(section.table("noon").items()),
         "clock": TypedForm(r"\d{1,2}:\d{2}"),
