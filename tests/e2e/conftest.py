@@ -11,6 +11,8 @@ from tests.e2e.stack import Stack, running_stack
 
 __all__ = ["chromium"]
 
+pytest.register_assert_rewrite("tests.e2e.conversations")  # its checks shall say what they saw
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ESPEAK_HERTZ = 22_050
+LOUDNESS = 0.4
+"""espeak-ng speaks up to full scale; at an arm's length from a microphone nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ def speak(utterance: Utterance) -> NDArray[np.int16]:
     """Return the utterance at 22,050 Hz."""
     command = ["espeak-ng", "--stdout", "-v", utterance.voice, "-s", str(utterance.words_per_minute), utterance.text]
     made = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
-    return np.frombuffer(made[44:], dtype="<i2").astype(np.int16)
+    return (np.frombuffer(made[44:], dtype="<i2") * LOUDNESS).astype(np.int16)
 
 
 def conversation(utterances: list[Utterance], tail_seconds: float = 30.0) -> NDArray[np.int16]:
