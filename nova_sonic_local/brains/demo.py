@@ -113,6 +113,9 @@ class DemoFactory:
         self.scenario = scenario
         self._today = today
         self._recognisers = {language: Recogniser(language) for language in scenario.languages}
+        tools = frozenset(intent.tool for intent in scenario.intents)
+        for language in scenario.languages:
+            Understanding(scenario, language, tools, today)  # a wrong pattern is better told now than in a conversation
 
     def __call__(self, prompt: Prompt) -> DemoBrain:
         """Return a brain for a prompt; needs a running event loop."""

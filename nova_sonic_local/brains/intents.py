@@ -66,7 +66,10 @@ class Understanding:
     """The phrases of a scenario in one language, for the tools that are there."""
 
     def __init__(self, scenario: Scenario, language_id: str, tools: frozenset[str], today: Today) -> None:
-        self.language: Language = load_language(language_id)
+        try:
+            self.language: Language = load_language(language_id)
+        except ValueError as error:
+            raise ScenarioError(str(error)) from error
         self.phrases = scenario.languages[language_id]
         self.vocabulary = _vocabulary(scenario, language_id)
         self.readers: Mapping[str, SlotReaders] = make_readers(scenario, self.language, self.vocabulary, today)
@@ -102,12 +105,21 @@ class Understanding:
             spot = self._spot(intent, tokens)
             if spot is not None and (best is None or spot.score > best[0]):
                 best = (spot.score, intent, spot)
-        if best is not None and (best[1].spec.tool or best[0] * 2 >= len(tokens)):
+        if best is not None and (best[1].spec.tool or best[0] * 2 >= len(tokens) - self._politeness(tokens)):
             chosen = Reading(best[1].spec, best[2].slots)
         else:
             chosen = Reading(None)
         answered = self._answer(tokens, expected) if expected and not (chosen.intent and chosen.intent.tool) else {}
         return Reading(None, answered) if answered else chosen
+
+    def _politeness(self, tokens: Sequence[Token]) -> int:
+        """Count the tokens of "hello" before and "please" after what is wanted."""
+        before = max((end for end, _ in self.prefix.match(tokens, 0)), default=0)
+        starts = range(before, len(tokens))
+        after = max(
+            (len(tokens) - start for start in starts if any(end == len(tokens) for end, _ in self.suffix.match(tokens, start))), default=0
+        )
+        return before + after
 
     def _spot(self, intent: Intent, tokens: Sequence[Token]) -> _Spot | None:
         """Find the phrase of an intent which, with the slots' phrases around it, covers the most."""

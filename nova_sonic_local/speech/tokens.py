@@ -52,7 +52,7 @@ def tokenise(text: str, synonyms: Mapping[str, str] | None = None) -> tuple[Toke
     tokens: list[Token] = []
     for raw in _TOKEN.findall(text):
         folded = fold(raw)
-        replacement = (synonyms or {}).get(folded, folded)
+        replacement = fold((synonyms or {}).get(folded, folded))
         tokens.extend(Token(raw if replacement == folded else part, part) for part in replacement.split())
     return tuple(tokens[:MAXIMUM_TOKENS])
 
