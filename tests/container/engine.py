@@ -5,11 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from tests import needs
 
@@ -19,6 +22,7 @@ BASE = "localhost/nova-sonic-base:trixie"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 BUILD_SECONDS = 900
 STOP_SECONDS = 40
+START_SECONDS = 60
 FROM_HOST = (Path("/etc/pip.conf"), Path("/etc/ssl/certs"), Path("/usr/share/ca-certificates"), Path("/usr/local/share/ca-certificates"))
 """How this machine reaches its package index, lent to the build and not part of the image."""
 
@@ -107,17 +111,15 @@ def _runc(*arguments: str) -> list[str]:
     return ["runc", "--root", str(CACHE / "runc"), *arguments]
 
 
-def _specification(
-    root: Path, config: dict[str, Any], environment: Mapping[str, str], mounts: Sequence[Mount], arguments: Sequence[str]
-) -> str:
+def _specification(root: Path, config: dict[str, Any], variables: Sequence[str], mounts: Sequence[Mount], command: Sequence[str]) -> str:
     spec = json.loads((CACHE / "config.json").read_text())
     user, group = (int(part) for part in config["User"].split(":"))
     spec["root"] = {"path": str(root), "readonly": True}
     spec["process"] |= {
         "terminal": False,
         "user": {"uid": user, "gid": group},
-        "args": [*config["Entrypoint"], *arguments],
-        "env": [*config["Env"], *(f"{name}={value}" for name, value in environment.items())],
+        "args": list(command),
+        "env": list(variables),
         "cwd": config["WorkingDir"],
         "capabilities": {kind: [] for kind in spec["process"]["capabilities"]},
         "noNewPrivileges": True,
@@ -131,7 +133,13 @@ def _specification(
 
 @contextmanager
 def running(
-    image: str, environment: Mapping[str, str], folder: Path, *, mounts: Sequence[Mount] = (), arguments: Sequence[str] = ()
+    image: str,
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    mounts: Sequence[Mount] = (),
+    arguments: Sequence[str] = (),
+    entrypoint: Sequence[str] | None = None,
 ) -> Iterator[Container]:
     """Run an image for the length of the block.
 
@@ -140,25 +148,56 @@ def running(
         environment: variables beside the image's own.
         folder: for the log and the container's description.
         mounts: folders that it may use.
-        arguments: after the image's entry point.
+        arguments: after the entry point.
+        entrypoint: instead of the image's own.
     """
     config = configuration(image)
     (CACHE / "config.json").unlink(missing_ok=True)
     subprocess.run(["runc", "spec"], cwd=CACHE, check=True, timeout=10)
+    variables = [*config["Env"], *(f"{name}={value}" for name, value in environment.items())]
     work = buildah("from", image)
-    name = f"nova-sonic-{os.getpid()}-{work}"
-    log = folder / f"{work}.log"
+    bundle = Path(tempfile.mkdtemp(prefix="bundle-", dir=folder))
+    name = f"{work}-{bundle.name}"
+    log = bundle / "output.log"
     try:
-        bundle = folder / f"bundle-{work}"
-        bundle.mkdir()
-        (bundle / "config.json").write_text(_specification(Path(buildah("mount", work)), config, environment, mounts, arguments))
+        command = [*(entrypoint or config["Entrypoint"]), *arguments]
+        (bundle / "config.json").write_text(_specification(Path(buildah("mount", work)), config, variables, mounts, command))
         with log.open("wb") as output:
             process = subprocess.Popen(_runc("run", "--bundle", str(bundle), name), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            yield Container(name, process, log, [*config["Env"], *(f"{key}={value}" for key, value in environment.items())])
+            yield Container(name, process, log, variables)
         finally:
             if process.poll() is None:
                 subprocess.run(_runc("delete", "--force", name), check=False, timeout=30)
                 process.wait(STOP_SECONDS)
     finally:
         buildah("rm", work)
+
+
+def wait_until(condition: Callable[[], bool], container: Container) -> None:
+    """Poll until a condition holds; a container that starts has no event to wait for.
+
+    Raises:
+        AssertionError: the container ended, or took too long; the text is its log.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        assert container.process.poll() is None, container.log.read_text(errors="replace")
+        assert time.monotonic() < deadline, container.log.read_text(errors="replace")
+        time.sleep(0.1)
+
+
+def wait_for(address: str, container: Container) -> bytes:
+    """Wait until an address answers with a success and return the answer."""
+    answers: list[bytes] = []
+
+    def answered() -> bool:
+        try:
+            with urlopen(address, timeout=5) as answer:
+                answers.append(answer.read())
+        except OSError:
+            return False
+        return True
+
+    wait_until(answered, container)
+    return answers[0]

@@ -7,8 +7,6 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
@@ -17,7 +15,6 @@ from tests.container import engine
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1800)]
 
-START_SECONDS = 60
 USER = 10001
 AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -26,12 +23,6 @@ AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_
 def server_image() -> str:
     engine.require_programs()
     return engine.build("server")
-
-
-@pytest.fixture(scope="module")
-def local_image() -> str:
-    engine.require_programs()
-    return engine.build("local")
 
 
 @pytest.fixture
@@ -49,21 +40,8 @@ def server(server_image: str, ports: tuple[int, int], tmp_path: Path) -> Iterato
         "SQLITE_PATH": "/tmp/records.sqlite3",
     }
     with engine.running(server_image, environment, tmp_path) as container:
-        wait_for(f"http://127.0.0.1:{ports[0]}/health", container)
+        engine.wait_for(f"http://127.0.0.1:{ports[0]}/health", container)
         yield container
-
-
-def wait_for(address: str, container: engine.Container) -> bytes:
-    """Poll an address until it answers; starting a container has no event to wait for."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert container.process.poll() is None, container.log.read_text(errors="replace")
-        try:
-            with urlopen(address, timeout=2) as answer:
-                return bytes(answer.read())
-        except (URLError, OSError):
-            time.sleep(0.1)
-    raise AssertionError(container.log.read_text(errors="replace"))
 
 
 @pytest.mark.req("S4-85")
@@ -78,13 +56,13 @@ def test_the_image_carries_its_health_check_and_user(server_image: str) -> None:
 
 @pytest.mark.req("S4-65")
 def test_the_server_answers_health_on_both_ports(server: engine.Container, ports: tuple[int, int]) -> None:
-    answers = [json.loads(wait_for(f"http://127.0.0.1:{port}/health", server)) for port in ports]
+    answers = [json.loads(engine.wait_for(f"http://127.0.0.1:{port}/health", server)) for port in ports]
 
-    assert answers[0] == answers[1]
+    assert [answer["status"] for answer in answers] == ["healthy", "healthy"]
 
 
 def test_the_server_serves_its_page(server: engine.Container, ports: tuple[int, int]) -> None:
-    page = wait_for(f"http://127.0.0.1:{ports[0]}/", server)
+    page = engine.wait_for(f"http://127.0.0.1:{ports[0]}/", server)
 
     assert b"<html" in page.lower()
 
@@ -113,40 +91,9 @@ def test_sigterm_ends_the_server_with_status_0(server: engine.Container) -> None
 
 def test_wrong_settings_end_the_container_with_status_2(server_image: str, tmp_path: Path) -> None:
     with engine.running(server_image, {**AWS, "WS_PORT": "many", "MAX_SESSIONS": "-1"}, tmp_path) as container:
-        status = container.process.wait(START_SECONDS)
+        status = container.process.wait(engine.START_SECONDS)
         text = container.log.read_text(errors="replace")
 
     assert status == 2
     assert "WS_PORT" in text
     assert "MAX_SESSIONS" in text
-
-
-def test_the_server_reaches_the_emulator_image_over_tls(
-    server_image: str, local_image: str, ports: tuple[int, int], tmp_path: Path
-) -> None:
-    authority = tmp_path / "ca"
-    authority.mkdir()
-    authority.chmod(0o777)
-    model_port = free_port()
-    shared = engine.Mount(authority, "/ca")
-    arguments = ["--host", "127.0.0.1", "--port", str(model_port)]
-    with engine.running(local_image, {}, tmp_path, mounts=[shared], arguments=arguments) as emulator:
-        deadline = time.monotonic() + START_SECONDS
-        while not (authority / "nova-sonic-local-ca.pem").exists() and time.monotonic() < deadline:
-            assert emulator.process.poll() is None, emulator.log.read_text(errors="replace")
-            time.sleep(0.1)
-        environment = {
-            **AWS,
-            "WS_PORT": str(ports[0]),
-            "HEALTH_PORT": str(ports[1]),
-            "STORAGE": "sqlite",
-            "SQLITE_PATH": "/tmp/records.sqlite3",
-            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"https://127.0.0.1:{model_port}",
-            "BEDROCK_CA_FILE": "/ca/nova-sonic-local-ca.pem",
-        }
-        with engine.running(server_image, environment, tmp_path, mounts=[shared]) as server:
-            ready = json.loads(wait_for(f"http://127.0.0.1:{ports[1]}/ready", server))
-            status = server.stop()
-
-    assert ready
-    assert status == 0
