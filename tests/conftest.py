@@ -3,8 +3,12 @@
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from tests import needs
+
+settings.register_profile("steady", deadline=None, derandomize=True)  # the same examples everywhere, and no clock as a judge
+settings.load_profile("steady")
 
 ON_REQUEST = ("container",)
 """Markers of tests that run only when -m asks for them."""
