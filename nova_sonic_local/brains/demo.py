@@ -85,13 +85,13 @@ class DemoBrain:
         """Listen for the answer to the question that is asked now."""
         grammar = hearing_grammar(self._understanding, self._dialogue.asked_for, self._dialogue.expected)
         if grammar != self._grammar:
-            await self._preparing
+            await asyncio.wait([self._preparing])  # an interruption must not cancel it
             self._grammar = grammar
             self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
         """Wait for what is under way; the recogniser goes on for the next stream."""
-        await self._preparing
+        await asyncio.wait([self._preparing])
 
 
 def choose_language(scenario: Scenario, prompt: Prompt) -> str:

@@ -13,7 +13,7 @@ def hearing_grammar(understanding: Understanding, asked_for: IntentSpec | None =
     """Return the grammar of what can be said now.
 
     Requests can be made at any time. Answers are only listened for when there was a question: everything else that can be said is one more
-    thing to mistake an utterance for (measured: a third of the errors).
+    thing to mistake an utterance for (measured: 26 instead of 36 of 180 sentences went wrong).
 
     Args:
         understanding: The phrases.

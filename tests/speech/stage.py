@@ -8,6 +8,8 @@ from nova_sonic_local.brains.demo import DemoFactory
 from nova_sonic_local.brains.intents import Understanding
 from nova_sonic_local.brains.interface import Prompt, Tool
 from nova_sonic_local.brains.scenario import Scenario, load_scenario
+from nova_sonic_local.speech.recogniser import is_available
+from tests import needs
 
 type Json = Mapping[str, object]
 
@@ -41,6 +43,18 @@ TOOLS = {name: tool(name, *members) for name, members in _MEMBERS.items()}
 def today() -> dt.date:
     """Return the tests' day."""
     return TODAY
+
+
+def recognition() -> None:
+    """Leave the test out where speech cannot be recognised."""
+    if not is_available():
+        needs.missing("pocketsphinx")
+
+
+def speech() -> None:
+    """Leave the test out where nothing can be said or recognised."""
+    recognition()
+    needs.espeak()
 
 
 @cache

@@ -1,5 +1,6 @@
 """The demo brain from turn to reply, with its recogniser where speech is."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ async def test_another_tool_set_needs_a_scenario_and_no_code() -> None:
 
     assert reply.called == [("getWeather", {"city": "Madrid", "date": "2025-11-20"})]
     assert reply.said == ["In which city?", "In Madrid there is a blue sky and 31 degrees.", "Pardon?"]
+
+
+async def test_an_interrupted_answer_leaves_the_brain_usable() -> None:
+    brains = factory()
+    brain = brains(prompt())
+    reply = NotedReply()
+    answering = asyncio.create_task(brain.answer(UserTurn(1, "consulta el pedido número 1"), reply))
+    await asyncio.sleep(0)
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
+    await brain.answer(UserTurn(2, "hola"), reply)
+    await brain.close()
+    await brains.aclose()
+
+    assert reply.said == ["¡Hola! Soy Carlos. ¿En qué te puedo ayudar?"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from nova_sonic_local.speech.recogniser import SpeechListener
 from nova_sonic_local.speech.resample import pcm_of
 from nova_sonic_local.speech.say import say
 from tests import needs
-from tests.speech.stage import Json, NotedReply, factory, prompt
+from tests.speech.stage import Json, NotedReply, factory, prompt, speech
 
 pytestmark = pytest.mark.speech
 
@@ -135,7 +135,8 @@ async def heard(brain: DemoBrain, sentence: str, voice: str, hertz: int = 16_000
 @pytest.mark.req("S4-07", "S4-46", "S4-47", "S4-48", "S4-49", "S4-50", "S4-51", "S4-52", "S4-59")
 @pytest.mark.parametrize("language", ["es", "en"])
 async def test_spoken_examples_of_all_seven_tools_bring_the_exact_arguments(language: str) -> None:
-    needs.espeak(), needs.flite()
+    speech()
+    needs.flite()
     brains = factory()
     outcomes: list[bool] = []
     mistakes: list[str] = []
@@ -159,7 +160,7 @@ async def test_spoken_examples_of_all_seven_tools_bring_the_exact_arguments(lang
 
 @pytest.mark.parametrize("language", ["es", "en"])
 async def test_what_is_not_of_the_grammar_is_rejected(language: str) -> None:
-    needs.espeak()
+    speech()
     brains = factory()
     brain = brains(prompt(NOVA_VOICES[language]))
     texts = [await heard(brain, sentence, VOICES[language][0]) for sentence in STRANGE[language]]
@@ -175,7 +176,7 @@ async def test_what_is_not_of_the_grammar_is_rejected(language: str) -> None:
 
 @pytest.mark.parametrize("hertz", [8_000, 24_000])
 async def test_other_input_rates_are_understood(hertz: int) -> None:
-    needs.espeak()
+    speech()
     brains = factory()
     brain = brains(prompt("carlos", hertz=hertz))
     text = await heard(brain, "Quiero cancelar mi pedido", "es-419+f2", hertz)

@@ -11,14 +11,14 @@ import pytest
 
 from nova_sonic_local.brains.hearing import hearing_grammar
 from nova_sonic_local.speech import recogniser as module
-from nova_sonic_local.speech.decoding import KEPT_PIECES, LONGEST_SECONDS, MODEL_HERTZ, PIECE_SAMPLES, Utterance
+from nova_sonic_local.speech.dictionary import pronounce
 from nova_sonic_local.speech.grammar import Grammar
 from nova_sonic_local.speech.language import load_language
 from nova_sonic_local.speech.recogniser import Recognised, Recogniser, RecogniserUnavailable, SpeechListener, is_understood
 from nova_sonic_local.speech.resample import pcm_of
 from nova_sonic_local.speech.say import say
-from tests import needs
-from tests.speech.stage import understanding
+from nova_sonic_local.speech.utterance import KEPT_PIECES, LONGEST_SECONDS, MODEL_HERTZ, PIECE_SAMPLES, Utterance
+from tests.speech.stage import recognition, speech, understanding
 
 PIECE = PIECE_SAMPLES
 
@@ -101,6 +101,7 @@ async def test_without_pocketsphinx_speech_is_not_understood_and_that_is_said(
 
 @pytest.mark.speech
 async def test_a_word_that_nobody_can_say_makes_the_recogniser_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    recognition()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     recogniser = Recogniser("es")
@@ -112,15 +113,15 @@ async def test_a_word_that_nobody_can_say_makes_the_recogniser_unavailable(monke
 
 @pytest.mark.speech
 async def test_a_process_that_dies_costs_one_turn() -> None:
-    needs.espeak()
+    speech()
     recogniser = Recogniser("es")
     first, second = (SpeechListener(recogniser, grammar(), MODEL_HERTZ) for _ in range(2))
-    speech = await say("muchas gracias", "es-419", MODEL_HERTZ)
-    await first.feed(speech)
+    thanks = await say("muchas gracias", "es-419", MODEL_HERTZ)
+    await first.feed(thanks)
     os.kill(process_of(recogniser).pid, signal.SIGKILL)
     lost = await first.finish()
     await process_of(recogniser).wait()
-    await second.feed(speech)
+    await second.feed(thanks)
 
     assert lost is None
     assert await second.finish() == "muchas gracias"
@@ -129,6 +130,7 @@ async def test_a_process_that_dies_costs_one_turn() -> None:
 
 @pytest.mark.speech
 async def test_a_process_that_dies_again_and_again_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    recognition()
     monkeypatch.setattr(module, "MOST_STARTS", 2)
     recogniser = Recogniser("es")
     for _ in range(2):
@@ -143,7 +145,7 @@ async def test_a_process_that_dies_again_and_again_is_left_alone(monkeypatch: py
 
 @pytest.mark.speech
 async def test_streams_that_speak_at_once_share_a_process() -> None:
-    needs.espeak()
+    speech()
     recogniser = Recogniser("es")
     sentences = ["muchas gracias", "quiero cancelar mi pedido", "quiero consultar mi turno"]
     listeners = [SpeechListener(recogniser, grammar(), MODEL_HERTZ) for _ in sentences]
@@ -162,6 +164,7 @@ async def test_streams_that_speak_at_once_share_a_process() -> None:
 
 @pytest.mark.speech
 async def test_a_turn_that_is_given_up_leaves_nothing_behind() -> None:
+    recognition()
     recogniser = Recogniser("es")
     listener = SpeechListener(recogniser, grammar(), MODEL_HERTZ)
     await listener.feed(sound(2.0, 8000))
@@ -178,6 +181,7 @@ async def test_a_turn_that_is_given_up_leaves_nothing_behind() -> None:
 
 @pytest.mark.speech
 async def test_closing_ends_the_process_while_a_result_is_awaited() -> None:
+    recognition()
     recogniser = Recogniser("es")
     listener = SpeechListener(recogniser, grammar(), MODEL_HERTZ)
     await listener.feed(sound(1.0, 8000))
@@ -188,3 +192,18 @@ async def test_closing_ends_the_process_while_a_result_is_awaited() -> None:
 
     assert await finishing is None
     assert process.returncode == 0
+
+
+@pytest.mark.speech
+async def test_more_grammars_than_are_kept_ready_are_still_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    speech()
+    decoding = pytest.importorskip("nova_sonic_local.speech.decoding", exc_type=ImportError)
+    monkeypatch.setattr(decoding, "MOST_READY", 2)
+    decoders = decoding.Decoders()
+    sentences = ["hola", "gracias", "adiós"]
+    for sentence in sentences:
+        decoders.learn(sentence, f"public <s> = ( {sentence} | pedido );", pronounce([sentence, "pedido"], "es"))
+    sounds = {sentence: await say(sentence, "es-419", MODEL_HERTZ) for sentence in sentences}
+
+    assert [decoders.decode(sentence, sounds[sentence], 0.5).text for sentence in sentences] == sentences
+    assert decoders.decode("none", sounds["hola"], 0.5).text == ""
