@@ -1,4 +1,4 @@
-"""The service's patience, on the wire: a tenth of a millisecond stands for a second, or less."""
+"""The service's patience, on the wire: a millisecond or two stands for a second."""
 
 import asyncio
 
@@ -46,7 +46,7 @@ async def test_a_stream_without_audio_times_out(seconds: int) -> None:
 
 
 async def test_a_stream_ends_after_eight_minutes() -> None:
-    options = Options(brain="echo", time_scale=0.001)
+    options = Options(brain="echo", time_scale=0.002, idle_profile=295)  # 0.6 s of patience with a machine that is busy
     async with NovaSonicLocal(options) as emulator, RawClient(emulator.h2c_endpoint) as client:
         stream = client.open()
         await stream.send(*opening())
@@ -59,7 +59,7 @@ async def test_a_stream_ends_after_eight_minutes() -> None:
 
 
 async def test_silence_can_be_made_not_to_count_as_audio() -> None:
-    options = Options(brain="echo", time_scale=0.002, silence_resets_idle=False)
+    options = Options(brain="echo", time_scale=0.002, idle_profile=295, silence_resets_idle=False)
     async with NovaSonicLocal(options) as emulator, RawClient(emulator.h2c_endpoint) as client:
         silent, speaking = client.open(), client.open()
         await silent.send(*opening())
