@@ -1,6 +1,7 @@
 """The sound of one turn: collected, measured, and cut to the speech in it."""
 
 import array
+import bisect
 import math
 import random
 
@@ -27,6 +28,12 @@ KEPT_PIECES = 9
 _QUIET_SHARE = 0.04
 """A piece below this share of the loudest piece (-28 dB) is silence."""
 
+_NOISE_FACTOR = 2.0
+"""A piece below twice the background (6 dB) is silence: in a noisy room, that is more than the share of the loudest."""
+
+_NOISIEST_SHARE = 0.15
+"""But nothing above this share of the loudest piece (-16 dB), for an utterance without any pause has no background to go by."""
+
 _QUIET_RMS = 60.0
 """A piece below this (-55 dBFS) is silence in any case."""
 
@@ -43,6 +50,7 @@ class Utterance:
         self._resampler = Resampler(hertz, MODEL_HERTZ)
         self._samples = array.array("h")
         self._levels: list[float] = []
+        self._sorted: list[float] = []
         self._loudest = 0.0
 
     def feed(self, pcm: bytes) -> None:
@@ -63,12 +71,15 @@ class Utterance:
             piece = self._samples[start : start + PIECE_SAMPLES]
             level = math.sqrt(math.sumprod(piece, piece) / PIECE_SAMPLES)
             self._levels.append(level)
+            bisect.insort(self._sorted, level)
             self._loudest = max(self._loudest, level)
             if not self._is_quiet(level):
                 self.grew = True
 
     def _is_quiet(self, level: float) -> bool:
-        return level < max(_QUIET_RMS, self._loudest * _QUIET_SHARE)
+        background = self._sorted[len(self._sorted) // 10]
+        noisy = min(_NOISE_FACTOR * background, _NOISIEST_SHARE * self._loudest)
+        return level < max(_QUIET_RMS, _QUIET_SHARE * self._loudest, noisy)
 
     @property
     def pauses(self) -> bool:

@@ -59,6 +59,15 @@ def test_silence_around_the_speech_is_cut_to_what_the_model_wants() -> None:
     assert 0.48 <= utterance.sounding_seconds <= 0.55
 
 
+def test_a_noisy_room_is_no_speech() -> None:
+    utterance = Utterance("g", MODEL_HERTZ)
+    for piece in (sound(1.0, 700), sound(0.5, 8000), sound(1.0, 700)):
+        utterance.feed(piece)
+
+    assert 0.48 <= utterance.sounding_seconds <= 0.55
+    assert utterance.pauses
+
+
 def test_silence_alone_is_no_speech() -> None:
     utterance = Utterance("g", MODEL_HERTZ)
     utterance.feed(bytes(2 * MODEL_HERTZ))
