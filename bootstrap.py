@@ -283,7 +283,7 @@ async def _open_tools(settings: Settings, database: Database | None, resources: 
             database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
             resources.push_async_callback(database.aclose)
         tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
-        salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local or is_embedded else None
+        salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local else None
         orders, appointments = Orders(tables[0]), Appointments(tables[1], settings.clinic_time_zone)
         if (settings.local or is_embedded) and await _create(tables) and settings.local:
             examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=salt)

@@ -57,6 +57,17 @@ async def test_an_embedded_database_is_made_and_outside_of_local_stays_empty(tmp
     await database.aclose()
 
 
+async def test_outside_of_local_no_identity_number_is_proved_with_a_salt_that_everybody_knows(tmp_path: Path) -> None:
+    told: list[list[str]] = []
+    for more in ({}, {"DNI_SALT": "a-salt-that-is-only-for-tests"}):
+        with capture_logs() as lines:
+            application = await build(settings_of(tmp_path, **more), model=ScriptedModel())
+            await application.stop()
+        told.append([line["event"] for line in lines if line["event"] == "dni.refused_always"])
+
+    assert told == [["dni.refused_always"], []]
+
+
 @pytest.mark.req("S4-11", "S4-66")
 async def test_a_local_database_has_examples_from_its_first_run_on(tmp_path: Path) -> None:
     settings = Settings.from_env({"SQLITE_PATH": str(tmp_path / "r.sqlite3")}, local=True)
