@@ -1,0 +1,1 @@
+"""HTTP/2 for the stream over the Common Runtime of AWS (awscrt)."""
