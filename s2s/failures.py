@@ -101,6 +101,10 @@ CREDENTIALS_EXPIRED: Final = Failure("model_credentials", Remedy.RESUME_ONCE)
 LOST: Final = Failure("model_lost", Remedy.RESUME)
 STALLED: Final = Failure("model_stalled", Remedy.RESUME)
 UNREACHABLE: Final = Failure("model_unreachable", Remedy.BACKOFF)
+UNTRUSTED: Final = Failure("model_untrusted", Remedy.FATAL_CONFIG)
+"""The endpoint's certificate is not trusted, or names another host (bedrock.interfaces.NotTrusted)."""
+SDK: Final = Failure("model_sdk", Remedy.FATAL_CONFIG)
+"""The streaming SDK is missing, of another version, or lacks a part that we use."""
 OPENING_TIMEOUT: Final = Failure("model_timeout_opening", Remedy.BACKOFF)
 
 BY_EXCEPTION: Final = {

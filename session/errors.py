@@ -120,7 +120,7 @@ class ModelLost(ModelFailure):
 
 
 class ModelRefused(ModelFailure):
-    """The service refuses the stream: credentials, region, model id, or request."""
+    """No stream can be had before somebody changes a setting: credentials, region, model id, certificate, SDK, or request."""
 
     code, retryable, message = "model_refused", False, "The assistant is not available: the model service refused the request."
 
@@ -157,6 +157,8 @@ _BY_MODEL_CODE: dict[str, type[ModelFailure]] = {
     "model_access_denied": ModelRefused,
     "model_unknown_id": ModelRefused,
     "model_credentials": ModelRefused,
+    "model_untrusted": ModelRefused,
+    "model_sdk": ModelRefused,
     "model_validation": ModelRefused,
     "model_time_limit": ModelTimeLimit,
     "model_idle_limit": ModelTimeLimit,
