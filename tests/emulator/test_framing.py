@@ -1,8 +1,6 @@
 """Bytes of the event stream, against vectors made by AWS's SDK."""
 
-import json
 from binascii import crc32
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -10,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_sonic_local.emission import encode_chunk, encode_exception
+from nova_sonic_local.envelope import Envelope, SignatureCheck
 from nova_sonic_local.framing import (
     FramingError,
     Header,
     HeaderType,
+    Message,
     MessageDecoder,
     decode_headers,
     decode_message,
@@ -22,52 +22,51 @@ from nova_sonic_local.framing import (
     text_header,
 )
 from nova_sonic_local.signing import MessageChain
-
-SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-"""AWS's public example key."""
-VECTORS = [json.loads(line) for line in (Path(__file__).parents[1] / "vectors/emulator_framing.jsonl").read_text().splitlines()]
+from tests.s2s import vectors
 
 
-def rows(*kinds: str) -> list[object]:
-    return [pytest.param(row, id=row["name"]) for row in VECTORS if row["kind"] in kinds]
+@pytest.mark.parametrize("row", vectors.DATE_HEADERS)
+def test_the_date_header_is_encoded_as_the_sdk_does(row: vectors.DateHeader) -> None:
+    date = Header(":date", HeaderType.TIMESTAMP, row.date_ms)
+
+    assert encode_header(date) == row.wire
+    assert decode_headers(row.wire) == (date,)
 
 
-@pytest.mark.parametrize("row", rows("header"))
-def test_the_date_header_is_encoded_as_the_sdk_does(row: dict[str, object]) -> None:
-    date = Header(":date", HeaderType.TIMESTAMP, int(str(row["date_ms"])))
+@pytest.mark.parametrize("row", vectors.INNER_MESSAGES)
+def test_a_message_is_encoded_as_the_sdk_does(row: vectors.InnerMessage) -> None:
+    headers = tuple(text_header(name, value) for name, value in row.headers)
 
-    assert encode_header(date).hex() == row["wire"]
-    assert decode_headers(bytes.fromhex(str(row["wire"]))) == (date,)
-
-
-@pytest.mark.parametrize("row", rows("message"))
-def test_a_message_is_encoded_as_the_sdk_does(row: dict[str, list[list[str]]]) -> None:
-    headers = tuple(text_header(name, value) for name, value in row["headers"])
-    payload, wire = str(row["payload"]).encode(), bytes.fromhex(str(row["wire"]))
-
-    assert encode_message(headers, payload) == wire
-    assert decode_message(wire).headers == headers
+    assert encode_message(headers, row.payload) == row.wire
+    assert decode_message(row.wire) == Message(headers, row.payload)
 
 
-@pytest.mark.parametrize("row", rows("signed"))
-def test_a_message_is_signed_as_the_sdk_does(row: dict[str, str]) -> None:
-    chain = MessageChain(SECRET, "us-east-1", "bedrock", row["previous"])
-    payload = bytes.fromhex(row["payload_wire"])
-    signature = chain.sign(int(row["date_ms"]), payload)
-    headers = (Header(":date", HeaderType.TIMESTAMP, int(row["date_ms"])), Header(":chunk-signature", HeaderType.BYTES, signature))
+@pytest.mark.parametrize("row", vectors.SIGNED_MESSAGES, ids=lambda row: row.name)
+def test_a_message_is_signed_as_the_sdk_does(row: vectors.SignedMessage) -> None:
+    chain = MessageChain(vectors.SECRET, vectors.REGION, vectors.SERVICE, row.previous)
+    signature = chain.sign(row.date_ms, row.inner)
+    headers = (Header(":date", HeaderType.TIMESTAMP, row.date_ms), Header(":chunk-signature", HeaderType.BYTES, signature))
 
-    assert signature.hex() == row["signature"]
-    assert encode_message(headers, payload).hex() == row["wire"]
-
-
-@pytest.mark.parametrize("row", rows("chunk"))
-def test_an_output_event_is_encoded_as_the_sdk_decodes_it(row: dict[str, str]) -> None:
-    assert encode_chunk(row["event"].encode()).hex() == row["wire"]
+    assert signature.hex() == row.signature
+    assert encode_message(headers, row.inner) == row.wire
 
 
-@pytest.mark.parametrize("row", rows("exception"))
-def test_an_exception_is_encoded_as_the_sdk_decodes_it(row: dict[str, str]) -> None:
-    assert encode_exception(row["member"], row["message"]).hex() == row["wire"]
+def test_a_signed_stream_is_unwrapped_to_its_events_and_its_end() -> None:
+    first = vectors.SIGNED_MESSAGES[0]
+    envelope = Envelope(SignatureCheck.STRICT, MessageChain(vectors.SECRET, vectors.REGION, vectors.SERVICE, first.previous))
+    wire = b"".join(row.wire for row in vectors.SIGNED_MESSAGES)
+
+    assert list(envelope.feed(wire)) == [b'{"bytes":"eyJldmVudCI6eyJzZXNzaW9uRW5kIjp7fX19"}', None]
+
+
+@pytest.mark.parametrize("row", vectors.CHUNKS)
+def test_an_output_event_is_encoded_as_the_sdk_decodes_it(row: vectors.Chunk) -> None:
+    assert encode_chunk(row.event) == row.wire
+
+
+@pytest.mark.parametrize("row", vectors.EXCEPTIONS)
+def test_an_exception_is_encoded_as_the_sdk_decodes_it(row: vectors.ExceptionMessage) -> None:
+    assert encode_exception(row.member, row.message) == row.wire
 
 
 HEADERS = (
