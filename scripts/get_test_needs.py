@@ -1,7 +1,7 @@
 """Get what the tests need beside Python packages, and name what could not be had.
 
-Debian and Ubuntu as root: with apt-get. Elsewhere Chromium comes from Playwright, axe-core from npm, and what is left is named with the
-way to get it. Tests that lack something are skipped; with CI=true nothing may be lacking and the exit status is 1.
+Debian and Ubuntu as root: with apt-get. Elsewhere Chromium comes from Playwright. Packages of JavaScript come from npm, and what is left
+is named with the way to get it. Tests that lack something are skipped; with CI=true nothing may be lacking and the exit status is 1.
 
 Run from the repository's root: python -m scripts.get_test_needs
 """
@@ -57,13 +57,13 @@ def get_chromium_from_playwright() -> None:
     run_quietly([sys.executable, "-m", "playwright", "install", "chromium"], DOWNLOAD_SECONDS)
 
 
-def get_axe_from_npm() -> None:
-    """Install axe-core into .local, where needs.axe_core() looks."""
-    folder = needs.AXE_CORE.parents[2]
+def get_from_npm() -> None:
+    """Install all npm packages into .local, where tests/needs.py looks; one alone would make npm remove the others."""
+    folder = needs.NODE_PACKAGES
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("npm"):
-        package = f"axe-core@{needs.AXE_CORE_VERSION}"
-        run_quietly(["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", package], DOWNLOAD_SECONDS)
+        packages = (f"axe-core@{needs.AXE_CORE_VERSION}", f"@aws-sdk/client-bedrock-runtime@{needs.NODE_SDK_VERSION}")
+        run_quietly(["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", *packages], DOWNLOAD_SECONDS)
 
 
 def get_ministack() -> None:
@@ -85,8 +85,16 @@ NEEDS = (
     ),
     Need("espeak-ng", needs.find_espeak, "spoken conversations (speech)", debian=("espeak-ng",), hint="macOS: brew install espeak-ng"),
     Need("flite", needs.find_flite, "the second English voice", debian=("flite",), hint="https://github.com/festvox/flite"),
-    Need("npm", needs.find_npm, "axe-core comes through it", debian=("npm",), hint="https://nodejs.org"),
-    Need("axe-core", needs.find_axe_core, "accessibility of the page", other_way=get_axe_from_npm, hint="needs npm"),
+    Need("Node", needs.find_node, "conversations with AWS's client for JavaScript", debian=("nodejs",), hint="https://nodejs.org"),
+    Need("npm", needs.find_npm, "axe-core and AWS's client for JavaScript come through it", debian=("npm",), hint="https://nodejs.org"),
+    Need("axe-core", needs.find_axe_core, "accessibility of the page", other_way=get_from_npm, hint="needs npm"),
+    Need(
+        "@aws-sdk/client-bedrock-runtime",
+        needs.find_node_sdk,
+        "conversations with AWS's client for JavaScript",
+        other_way=get_from_npm,
+        hint="needs npm",
+    ),
     Need(
         "MiniStack",
         ministack.find,

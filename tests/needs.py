@@ -4,6 +4,7 @@ Each find_* answers None when the thing is absent; the function without "find" s
 (NOVA_SONIC_TESTS_COMPLETE=1, as in CI) tests/conftest.py turns every skip into a failure.
 """
 
+import json
 import os
 import shutil
 from functools import cache
@@ -14,9 +15,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+NODE_PACKAGES = ROOT / ".local" / "node"
+"""Where scripts/get_test_needs.py puts the npm packages."""
 AXE_CORE_VERSION = "4.14.1"
-AXE_CORE = ROOT / ".local" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-"""Where scripts/get_test_needs.py puts axe-core."""
+AXE_CORE = NODE_PACKAGES / "node_modules" / "axe-core" / "axe.min.js"
+NODE_SDK_VERSION = "3.1163.0"
+NODE_SDK = NODE_PACKAGES / "node_modules" / "@aws-sdk" / "client-bedrock-runtime" / "package.json"
 
 COMPLETE_VARIABLE = "NOVA_SONIC_TESTS_COMPLETE"
 
@@ -72,6 +76,11 @@ def find_npm() -> Path | None:
     return _executable("npm")
 
 
+def find_node() -> Path | None:
+    """Find Node."""
+    return _executable("node", "nodejs")
+
+
 def find_shellcheck() -> Path | None:
     """Find shellcheck."""
     return _executable("shellcheck")
@@ -80,6 +89,13 @@ def find_shellcheck() -> Path | None:
 def find_axe_core() -> Path | None:
     """Find axe-core's single-file build."""
     return AXE_CORE if AXE_CORE.is_file() else None
+
+
+def find_node_sdk() -> Path | None:
+    """Find the folder with AWS's Bedrock client for JavaScript, in the version that the tests are written for."""
+    if not NODE_SDK.is_file() or json.loads(NODE_SDK.read_text())["version"] != NODE_SDK_VERSION:
+        return None
+    return NODE_PACKAGES
 
 
 def chromium() -> Path:
@@ -100,3 +116,13 @@ def flite() -> Path:
 def axe_core() -> Path:
     """Return the file of axe-core to put into a page, or leave the test out."""
     return find_axe_core() or missing("axe-core (npm)")
+
+
+def node() -> Path:
+    """Return Node's executable, or leave the test out."""
+    return find_node() or missing("Node")
+
+
+def node_sdk() -> Path:
+    """Return the folder in whose node_modules AWS's Bedrock client for JavaScript is, or leave the test out."""
+    return find_node_sdk() or missing("@aws-sdk/client-bedrock-runtime (npm)")

@@ -14,7 +14,9 @@ from aws_sdk_bedrock_runtime.models import (
 from awscrt import io
 from smithy_http.aio.crt import AWSCRTHTTPClient
 
-ACCESS_KEY, SECRET_KEY = "AKIDLOCAL", "a-secret-of-this-test"
+from tests.emulator.conversation import ACCESS_KEY, SECRET_KEY
+from tests.emulator.wire import Json
+
 MODEL_ID = "amazon.nova-2-sonic-v1:0"
 
 
@@ -59,7 +61,10 @@ class StockStream:
             part = BidirectionalInputPayloadPart(bytes_=json.dumps(event).encode())
             await self.stream.input_stream.send(InvokeModelWithBidirectionalStreamInputChunk(value=part))
 
-    async def receive(self) -> dict[str, Any] | None:
+    async def end(self) -> None:
+        await self.stream.input_stream.close()
+
+    async def receive(self) -> Json | None:
         """Return the next event, None at the end; must never be cancelled."""
         if self.receiver is None:
             _, self.receiver = await self.stream.await_output()
@@ -67,9 +72,9 @@ class StockStream:
         if result is None:
             return None
         assert isinstance(result, InvokeModelWithBidirectionalStreamOutputChunk)
-        return cast("dict[str, Any]", json.loads(result.value.bytes_ or b"")["event"])
+        return cast("Json", json.loads(result.value.bytes_ or b"")["event"])
 
-    async def receive_until(self, name: str, **members: object) -> list[dict[str, Any]]:
+    async def receive_until(self, name: str, **members: object) -> list[Json]:
         events = []
         while (event := await self.receive()) is not None:
             events.append(event)

@@ -9,7 +9,8 @@ from nova_sonic_local.framing import Header, HeaderType, encode_message
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 from nova_sonic_local.signing import STREAM_PAYLOAD, Credential, MessageChain, SignatureError, parse_authorization, sign_request
-from tests.emulator.stock_sdk import ACCESS_KEY, SECRET_KEY, StockStream, stock_client
+from tests.emulator.conversation import ACCESS_KEY, SECRET_KEY
+from tests.emulator.stock_sdk import StockStream, stock_client
 from tests.emulator.wire import PATH, Ending, Json, RawClient, RawStream, audio_input, closing, inner_message, opening, silence
 
 STRICT = Options(brain="echo", signatures=SignatureCheck.STRICT, secrets={ACCESS_KEY: SECRET_KEY})
