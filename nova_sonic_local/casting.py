@@ -1,12 +1,39 @@
-"""Which brain and which voice an emulator plays with. The demo brain and the synthesisers are imported only when they are asked for."""
+"""Which brain and which voice an emulator, or one of its streams, plays with.
 
+A stream chooses its brain by the request header `x-nova-sonic-local-brain: name[:scenario]`; the scenario is the name of a file in the
+folder that the command line gave, without `.toml`, and never a path. The demo brain and the synthesisers are imported only when they are
+asked for.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import cast
+from pathlib import Path
+from typing import Final, cast
 
 from nova_sonic_local.babble import BabbleVoice
 from nova_sonic_local.brains.interface import Voice
-from nova_sonic_local.brains.script import DEFAULT_SCRIPT, ScriptBrain, load_script
-from nova_sonic_local.options import BrainFactory, Options
+from nova_sonic_local.brains.script import DEFAULT_SCRIPT, ScriptBrain, ScriptError, load_script
+from nova_sonic_local.options import BrainFactory, ClosableBrains, Options
+from nova_sonic_local.replay import Recording, load_recording
+
+HEADER: Final = "x-nova-sonic-local-brain"
+FOLLOW_SCENARIOS: Final = ("demo", "script")
+"""The brains that a scenario can be chosen for."""
+
+
+class CastingError(ValueError):
+    """There is no such brain or scenario, or it cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who answers a stream."""
+
+    name: str
+    """As it was asked for."""
+    role: BrainFactory | Recording | None
+    """What makes brains, or what is replayed; None for the echo."""
 
 
 def choose_brain(options: Options) -> BrainFactory | None:
@@ -29,6 +56,75 @@ def choose_brain(options: Options) -> BrainFactory | None:
             return factory
         case name:
             raise ValueError(f"no brain is called {name!r}; there are demo, script and echo")
+
+
+class Casting:
+    """The brains of one emulator; each kind is made once, when it is first asked for.
+
+    Args:
+        options: of the emulator.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._roles: dict[tuple[str, Path | None, int], BrainFactory | Recording | None] = {}
+        self._busy = asyncio.Lock()
+
+    @property
+    def usual(self) -> str:
+        """The name of the brain of streams that ask for none."""
+        if self._options.replay is not None:
+            return "replay"
+        return self._options.brain if isinstance(self._options.brain, str) else "custom"
+
+    async def cast(self, wanted: str = "") -> Cast:
+        """Return who answers a stream that asks for `name[:scenario]`, or for nobody in particular.
+
+        Raises:
+            CastingError: there is no such brain or scenario, or it cannot be used.
+        """
+        wanted = wanted or self.usual
+        name, colon, scenario = wanted.partition(":")
+        async with self._busy:
+            path = await asyncio.to_thread(self._find_scenario, name, scenario) if colon else self._usual_scenario(name)
+            changed = path.stat().st_mtime_ns if path is not None and path.exists() else 0
+            key = (name, path, changed)
+            if key not in self._roles:
+                try:
+                    self._roles[key] = await asyncio.to_thread(self._make, name, path)
+                except (ValueError, ScriptError, ImportError) as error:
+                    raise CastingError(str(error)) from error
+        return Cast(wanted, self._roles[key])
+
+    async def aclose(self) -> None:
+        """Let go of what brains share."""
+        for role in self._roles.values():
+            if isinstance(role, ClosableBrains):
+                await role.aclose()
+
+    def _usual_scenario(self, name: str) -> Path | None:
+        return self._options.scenario if name == self._options.brain else None
+
+    def _find_scenario(self, name: str, scenario: str) -> Path:
+        folder = self._options.scenario_dir
+        if name not in FOLLOW_SCENARIOS:
+            raise CastingError(f"a scenario can be chosen for {' and '.join(FOLLOW_SCENARIOS)}, not for {name!r}")
+        if folder is None:
+            raise CastingError("no scenario can be chosen: the emulator was started without --scenario-dir")
+        # Looked up among what is there, so that nothing a client writes ever becomes part of a path.
+        known = {path.stem: path for path in folder.iterdir() if path.suffix == ".toml" and path.is_file()}
+        if scenario not in known:
+            raise CastingError(f"no scenario is called {scenario!r}; there are {', '.join(sorted(known)) or 'none'}")
+        return known[scenario]
+
+    def _make(self, name: str, scenario: Path | None) -> BrainFactory | Recording | None:
+        if name == "replay":
+            if self._options.replay is None:
+                raise ValueError("nothing can be replayed: the emulator was started without --replay")
+            return load_recording(self._options.replay)
+        if name == "custom" and not isinstance(self._options.brain, str):
+            return self._options.brain
+        return choose_brain(replace(self._options, brain=name, scenario=scenario))
 
 
 def choose_voice(options: Options) -> Voice:

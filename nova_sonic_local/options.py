@@ -43,12 +43,22 @@ class Options:
     """For TLS; 0 is any free port."""
     h2c_port: int = 0
     """For HTTP/2 without TLS (prior knowledge)."""
+    admin_port: int | None = None
+    """For the admin endpoint (admin.py); 0 is any free port, None is no such endpoint."""
     ca_dir: Path | None = None
     """Where the certificate authority is kept; None makes one for this run."""
     brain: str | BrainFactory = "script"
     """demo, script, echo, or what makes a brain for a prompt."""
     scenario: Path | None = None
     """File for the demo or script brain."""
+    scenario_dir: Path | None = None
+    """Where the scenarios are that a stream can ask for by name; None is nowhere."""
+    record: Path | None = None
+    """Folder for recordings of all streams; None records nothing."""
+    replay: Path | None = None
+    """A recording that answers instead of a brain."""
+    keep_sound: bool = False
+    """Whether transcripts keep the samples, not only their number."""
     voice: str | Voice = "builtin"
     """auto, espeak, flite, builtin, or a voice."""
     signatures: SignatureCheck = SignatureCheck.OFF

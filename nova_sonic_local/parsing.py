@@ -69,12 +69,7 @@ class EventParser:
         Raises:
             Refused: the service would not take it.
         """
-        try:
-            outer = orjson.loads(payload)
-            data = pybase64.b64decode(outer["bytes"], validate=True)
-        except (orjson.JSONDecodeError, binascii.Error, KeyError, TypeError, ValueError):
-            refuse(Refusal.UNPARSABLE)
-        return self.parse(data)
+        return self.parse(unwrap_chunk(payload))
 
     def parse(self, data: bytes) -> InputEvent:
         """Parse the JSON of an event.
@@ -156,6 +151,18 @@ class EventParser:
                 refuse()
             pcm = b""
         return AudioInput(body.text("promptName"), body.text("contentName"), pcm)
+
+
+def unwrap_chunk(payload: bytes) -> bytes:
+    """Return the JSON of the event in the payload of a `chunk` message.
+
+    Raises:
+        Refused: there is none.
+    """
+    try:
+        return pybase64.b64decode(orjson.loads(payload)["bytes"], validate=True)
+    except (orjson.JSONDecodeError, binascii.Error, KeyError, TypeError, ValueError):
+        refuse(Refusal.UNPARSABLE)
 
 
 def _text_input(body: Members) -> TextInput:

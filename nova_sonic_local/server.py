@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from nova_sonic_local.brains.interface import Voice
-from nova_sonic_local.casting import choose_brain, choose_voice
+from nova_sonic_local.casting import Casting, choose_voice
 from nova_sonic_local.certificates import server_context
 from nova_sonic_local.clock import Clock, LoopClock
 from nova_sonic_local.http2 import Http2Protocol
-from nova_sonic_local.options import ClosableBrains, Options
+from nova_sonic_local.journal import Journal
+from nova_sonic_local.options import Options
+from nova_sonic_local.record import Recorder
 from nova_sonic_local.service import Service
 from nova_sonic_local.stream import House
 
@@ -101,10 +103,13 @@ class NovaSonicLocal:
         directory = self.options.ca_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nova-sonic-local-")))
         context, self._ca_file = await asyncio.to_thread(server_context, directory)
         self._voice = choose_voice(self.options)
-        brains = choose_brain(self.options)
-        if isinstance(brains, ClosableBrains):
-            stack.push_async_callback(brains.aclose)
-        self._service = Service(House(self.options, self._clock or LoopClock(), self._voice, brains))
+        casting = Casting(self.options)
+        stack.push_async_callback(casting.aclose)
+        await casting.cast()  # what is wrong with it is told now, and not to the first client
+        clock = self._clock or LoopClock()
+        recorder = await self._start_recorder(stack)
+        journal = Journal(clock, keeps_sound=self.options.keep_sound)
+        self._service = Service(House(self.options, clock, self._voice), casting, journal, recorder)
         loop = asyncio.get_running_loop()
         factory = self._protocol_factory(self._service)
         secure = await loop.create_server(factory, self.options.host, self.options.port, ssl=context, backlog=BACKLOG)
@@ -112,6 +117,13 @@ class NovaSonicLocal:
         plain = await loop.create_server(factory, self.options.host, self.options.h2c_port, backlog=BACKLOG)
         stack.push_async_callback(self._stop, plain)
         self._ports = (secure.sockets[0].getsockname()[1], plain.sockets[0].getsockname()[1])
+
+    async def _start_recorder(self, stack: contextlib.AsyncExitStack) -> Recorder | None:
+        if self.options.record is None:
+            return None
+        recorder = await asyncio.to_thread(Recorder, self.options.record)
+        stack.push_async_callback(asyncio.to_thread, recorder.stop)
+        return recorder
 
     def _protocol_factory(self, service: Service) -> Callable[[], Http2Protocol]:
         return lambda: Http2Protocol(service.accept, self._connections.add, self._connections.discard)

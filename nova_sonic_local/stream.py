@@ -12,20 +12,24 @@ from typing import assert_never
 
 from nova_sonic_local.brains.echo import EchoEngine
 from nova_sonic_local.brains.interface import Voice
+from nova_sonic_local.casting import Cast
 from nova_sonic_local.clock import Clock
 from nova_sonic_local.deadlines import Deadlines
 from nova_sonic_local.emission import Emitter
 from nova_sonic_local.ending import Cut, end_stream
 from nova_sonic_local.engine import Engine
 from nova_sonic_local.envelope import Envelope
+from nova_sonic_local.events import AudioInput, InputEvent
 from nova_sonic_local.exchange import Exchange, StreamLost
 from nova_sonic_local.faults import Fault, FaultPlan
 from nova_sonic_local.ids import Ids
+from nova_sonic_local.journal import StreamLog, describe_ending
 from nova_sonic_local.models import Model
-from nova_sonic_local.options import BrainFactory, Head, Options
+from nova_sonic_local.options import Head, Options
 from nova_sonic_local.order import Answered, Border, Heard, Meaning, OrderEngine, Ready, State, Typed
-from nova_sonic_local.parsing import EventParser
+from nova_sonic_local.parsing import EventParser, unwrap_chunk
 from nova_sonic_local.refusals import Refusal, Refused
+from nova_sonic_local.replay import Playback, Recording, ReplayEngine
 from nova_sonic_local.responses import send_stream_head
 from nova_sonic_local.signing import SignatureError
 from nova_sonic_local.turns import Equipment, Finals, Manner, TurnEngine
@@ -52,6 +56,9 @@ class Request:
     plan: FaultPlan
     envelope: Envelope
     ids: Ids
+    cast: Cast
+    """Who answers."""
+    log: StreamLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,6 @@ class House:
     options: Options
     clock: Clock
     voice: Voice
-    open_brain: BrainFactory | None
-    """None for the echo."""
 
 
 class Withheld(Enum):
@@ -89,6 +94,8 @@ class Stream:
         self._pending_tools: set[str] = set()
         self._parser = EventParser(request.model, house.options.checks)
         self._order = OrderEngine(request.model_id, request.model, house.options.checks, self._pending_tools)
+        self._log = request.log
+        self._log.pending_tools = self._pending_tools
         self._deadlines = Deadlines(house.clock.now(), house.options.idle_profile, house.options.time_scale)
         self._engine: Engine | None = None
         self._events = 0
@@ -111,6 +118,7 @@ class Stream:
                 await self._engine.close()
         if not endings:
             self._send_head()
+        self._log.end(describe_ending(endings[0] if endings else None))
         end_stream(self._exchange, self._request.request_id, endings[0] if endings else None)
         await self._exchange.drained(DRAIN_SECONDS)
 
@@ -139,7 +147,8 @@ class Stream:
             raise Refused(Refusal.NO_INPUT)
 
     async def _take(self, payload: bytes, tasks: asyncio.TaskGroup) -> None:
-        meaning = self._order.accept(self._parser.parse_chunk(payload))
+        meaning = self._order.accept(self._parse(payload))
+        self._log.state = self._order.state
         self._events += 1
         self._deadlines.start(self._house.clock.now())
         self._send_head()
@@ -149,6 +158,16 @@ class Stream:
             await self._exchange.room(OUTPUT_LIMIT_BYTES)
             await self._act(self._engine, meaning)
         await self._strike()
+
+    def _parse(self, payload: bytes) -> InputEvent:
+        """Parse an event and write it down, also when it is refused."""
+        data = unwrap_chunk(payload)
+        event: InputEvent | None = None
+        try:
+            event = self._parser.parse(data)
+            return event
+        finally:
+            self._log.heard(data, len(event.pcm) if isinstance(event, AudioInput) else None)
 
     async def _act(self, engine: Engine, meaning: Meaning) -> None:
         match meaning:
@@ -173,12 +192,18 @@ class Stream:
 
     def _open_engine(self, ready: Ready, tasks: asyncio.TaskGroup) -> Engine:
         house, request = self._house, self._request
-        emitter = Emitter(self._write, request.ids, ready.prompt_name)
-        if house.open_brain is None:
+        self._log.voice = ready.prompt.voice_id
+        emitter = Emitter(self._write, request.ids, ready.prompt_name, self._said)
+        role = request.cast.role
+        if role is None:
             return EchoEngine(emitter, ready.prompt.output_hertz, self._room)
+        if isinstance(role, Recording):
+            scale, pending = house.options.time_scale, self._pending_tools
+            playback = Playback(emitter, ready.prompt_name, request.ids, self._log, house.clock, scale, pending, self._room)
+            return ReplayEngine(role, playback, tasks)
         equipment = Equipment(
             model=request.model,
-            brain=house.open_brain(ready.prompt),
+            brain=role(ready.prompt),
             voice=house.voice,
             emitter=emitter,
             ids=request.ids,
@@ -197,6 +222,10 @@ class Stream:
     def _write(self, data: bytes) -> None:
         if self._withheld is Withheld.NOTHING:
             self._exchange.write(data)
+
+    def _said(self, event: bytes, audio_bytes: int | None) -> None:
+        if self._withheld is Withheld.NOTHING:
+            self._log.said(event, audio_bytes)
 
     async def _room(self) -> None:
         await self._exchange.room(SPEECH_AHEAD_BYTES)
