@@ -98,6 +98,8 @@ ACCESS_DENIED: Final = Failure("model_access_denied", Remedy.FATAL_CONFIG)
 NOT_FOUND: Final = Failure("model_unknown_id", Remedy.FATAL_CONFIG)
 CREDENTIALS: Final = Failure("model_credentials", Remedy.FATAL_CONFIG)
 CREDENTIALS_EXPIRED: Final = Failure("model_credentials", Remedy.RESUME_ONCE)
+CREDENTIALS_AWAY: Final = Failure("model_credentials", Remedy.BACKOFF)
+"""What gives us credentials does not answer, and those that we had have ended."""
 LOST: Final = Failure("model_lost", Remedy.RESUME)
 STALLED: Final = Failure("model_stalled", Remedy.RESUME)
 UNREACHABLE: Final = Failure("model_unreachable", Remedy.BACKOFF)

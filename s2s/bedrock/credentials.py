@@ -1,32 +1,37 @@
-"""AWS credentials for the streaming SDK, from botocore's chain.
+"""Whom streams are signed as: kept ready, renewed ahead of its end by one call at a time, and never on the event loop.
 
-The SDK's own chain knows neither SSO nor web identity nor, without add-ons, the container endpoint of ECS; botocore knows them all:
-environment, profile (SSO, assume-role, process), web identity, container, instance metadata. botocore blocks, so it works in a thread,
-one call at a time whoever asks, and credentials that expire are renewed ahead of that.
+An opening waits only when there is nothing that holds for a stream's life, and then for seconds at most. A source that is down does not
+matter while what it gave before still holds; it is asked again after pauses that grow, however many streams are opened meanwhile.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
 
 import structlog
-from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 from smithy_aws_core.identity import AWSCredentialsIdentity, AWSIdentityProperties
 from smithy_core.aio.interfaces.identity import IdentityResolver
 
 from s2s import failures
+from s2s.bedrock.credential_chain import AHEAD_SECONDS, CredentialChain
 from s2s.errors import ModelError
-
-if TYPE_CHECKING:
-    from botocore.credentials import Credentials as BotocoreCredentials
 
 log = structlog.get_logger()
 
-AHEAD_SECONDS: Final = 900
-"""Renew when less than this is left: botocore's own advisory time, below which it is willing to."""
 STREAM_SECONDS: Final = 540
 """A stream is signed with what it was opened with, for 8 minutes and some: with less left than this, opening waits for the renewal."""
+WAIT_SECONDS: Final = 3.0
+"""How long an opening waits for a renewal, counted from the renewal's beginning."""
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+"""After a renewal that failed, or brought nothing that lasts longer: instance metadata has new keys 5 minutes before the old ones end."""
+FORGET_SECONDS: Final = 60.0
+"""Keys that the service refuses are read anew this often at most."""
+CLOSE_SECONDS: Final = 1.0
 
 
 class Credentials(Protocol):
@@ -36,11 +41,14 @@ class Credentials(Protocol):
     """Where they were found, for the log."""
 
     async def identity(self) -> AWSCredentialsIdentity:
-        """Return an identity that holds for a stream's life.
+        """Return an identity that holds for a stream's life, or at least now; its `expiration` is in UTC, None when it has no end.
 
         Raises:
             ModelError: there is none.
         """
+
+    def forget(self) -> None:
+        """Take note that the service refused the identity: read it anew for the next stream."""
 
 
 class StaticCredentials:
@@ -50,84 +58,166 @@ class StaticCredentials:
         access_key_id: public part.
         secret_access_key: secret part.
         session_token: of temporary credentials.
+        expiration: when they end, with a time zone; None for never.
     """
 
     source = "static"
 
-    def __init__(self, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> None:
+    def __init__(
+        self, access_key_id: str, secret_access_key: str, session_token: str | None = None, *, expiration: datetime | None = None
+    ) -> None:
         self._identity = AWSCredentialsIdentity(
-            access_key_id=access_key_id, secret_access_key=secret_access_key, session_token=session_token
+            access_key_id=access_key_id, secret_access_key=secret_access_key, session_token=session_token, expiration=expiration
         )
 
     async def identity(self) -> AWSCredentialsIdentity:
         """Return the key."""
         return self._identity
 
+    def forget(self) -> None:
+        """Do nothing: there is no other key."""
+
+
+class Source(Protocol):
+    """What can be asked for credentials; blocks, and is called from a thread, one call at a time."""
+
+    source: str
+    """Where they were found."""
+
+    def load(self) -> AWSCredentialsIdentity:
+        """Return the credentials of now.
+
+        Raises:
+            ModelError: there are none.
+        """
+
+    def forget(self) -> None:
+        """Read everything anew at the next call."""
+
+
+def utc_now() -> datetime:
+    """Return the time by the system's clock."""
+    return datetime.now(UTC)
+
 
 class ChainCredentials:
-    """What botocore's chain finds, kept fresh.
+    """What botocore's chain finds, kept fresh. Belongs to one event loop.
 
     Args:
         session: a botocore session; None for one of the process's environment.
+        region: of STS, unless the environment or the profile names one.
+        chain: instead of botocore's.
+        now: tells the time that credentials end by.
+        monotonic: tells the seconds that pauses are counted in.
     """
 
-    def __init__(self, session: Session | None = None) -> None:
-        self.source = "not looked for yet"
-        self._session = session
-        self._found: BotocoreCredentials | None = None
+    def __init__(
+        self,
+        session: Session | None = None,
+        region: str | None = None,
+        *,
+        chain: Source | None = None,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._chain: Source = chain or CredentialChain(session, region)
+        self._now = now
+        self._monotonic = monotonic
         self._identity: AWSCredentialsIdentity | None = None
-        self._renewal: asyncio.Task[AWSCredentialsIdentity] | None = None
+        self._failure: ModelError | None = None
+        self._renewal: asyncio.Future[None] | None = None
+        self._began_at = 0.0
+        self._pause = 0.0
+        self._asked_next_at = float("-inf")
+        self._forgot_at = float("-inf")
+
+    @property
+    def source(self) -> str:
+        """Where they were found, for the log."""
+        return self._chain.source
 
     async def identity(self) -> AWSCredentialsIdentity:
         """Return a cached identity, renewed in time.
 
         Raises:
-            ModelError: the chain finds none, or cannot renew what has expired.
+            ModelError: the chain finds none, or cannot renew what has ended.
         """
-        if self._identity is None or self._expires_within(STREAM_SECONDS):
-            try:
-                return await asyncio.shield(self._renew())
-            except ModelError:
-                if self._identity is None or self._expires_within(0):
-                    raise
-        elif self._expires_within(AHEAD_SECONDS):
+        left = self._seconds_left()
+        if left < AHEAD_SECONDS:
             self._renew()
-        return self._identity
+        if left < STREAM_SECONDS and self._renewal is not None:
+            patience = self._began_at + WAIT_SECONDS - self._monotonic()
+            await asyncio.wait({self._renewal}, timeout=max(0.0, patience))
+        if self._identity is not None and self._seconds_left() > 0:
+            return self._identity
+        if self._renewal is not None:
+            raise failures.CREDENTIALS_AWAY.error(f"{self.source}: no answer within {WAIT_SECONDS:.0f} s")
+        if self._failure is not None:
+            raise ModelError(self._failure.code, self._failure.remedy, self._failure.detail)
+        raise failures.CREDENTIALS_AWAY.error(f"{self.source}: the credentials have ended, and the source has no new ones yet")
+
+    def forget(self) -> None:
+        """Read the credentials anew for the next stream, unless that was done a moment ago."""
+        now = self._monotonic()
+        if self._renewal is None and now - self._forgot_at >= FORGET_SECONDS:
+            self._forgot_at = now
+            self._identity = self._failure = None
+            self._asked_next_at = now
+            self._chain.forget()
 
     async def aclose(self) -> None:
-        """Wait for a renewal that is under way."""
+        """Wait a moment for a renewal that is under way; one that takes longer ends by itself."""
         if self._renewal is not None:
-            await asyncio.wait({self._renewal})
+            await asyncio.wait({self._renewal}, timeout=CLOSE_SECONDS)
 
-    def _expires_within(self, seconds: int) -> bool:
-        return isinstance(self._found, RefreshableCredentials) and self._found.refresh_needed(refresh_in=seconds)
+    def _seconds_left(self) -> float:
+        if self._identity is None:
+            return float("-inf")
+        if self._identity.expiration is None:
+            return float("inf")
+        return (self._identity.expiration - self._now()).total_seconds()
 
-    def _renew(self) -> "asyncio.Task[AWSCredentialsIdentity]":
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._load_in_thread())
-            self._renewal.add_done_callback(_seen)
-        return self._renewal
+    def _renew(self) -> None:
+        """Begin a renewal, unless one is under way or the last one was a moment ago."""
+        if self._renewal is not None or self._monotonic() < self._asked_next_at:
+            return
+        self._began_at = self._monotonic()
+        loop = asyncio.get_running_loop()
+        renewal = self._renewal = loop.create_future()
 
-    async def _load_in_thread(self) -> AWSCredentialsIdentity:
-        try:
-            self._identity = await asyncio.to_thread(self._load)
-        except (BotoCoreError, OSError) as error:
-            raise failures.CREDENTIALS.error(f"{type(error).__name__}: {error}") from error
-        return self._identity
+        def load() -> None:
+            try:
+                outcome: AWSCredentialsIdentity | ModelError = self._chain.load()
+            except ModelError as error:
+                outcome = error
+            try:
+                loop.call_soon_threadsafe(self._land, renewal, outcome)
+            except RuntimeError:  # the loop is closed: nobody is left who could want to know
+                return
 
-    def _load(self) -> AWSCredentialsIdentity:
-        if self._found is None:
-            self._session = self._session or Session()
-            self._found = self._session.get_credentials()
-        if self._found is None:
-            raise failures.CREDENTIALS.error("botocore's chain finds no credentials")
-        frozen = self._found.get_frozen_credentials()  # renews what is due
-        if not frozen.access_key or not frozen.secret_key:
-            raise failures.CREDENTIALS.error(f"the credentials of {self._found.method} are empty")
-        self.source = str(self._found.method)
-        return AWSCredentialsIdentity(
-            access_key_id=frozen.access_key, secret_access_key=frozen.secret_key, session_token=frozen.token or None
-        )
+        # Not in the loop's executor, whose threads keep the process from ending: a source may take its time.
+        threading.Thread(target=load, name="credentials", daemon=True).start()
+
+    def _land(self, renewal: "asyncio.Future[None]", outcome: AWSCredentialsIdentity | ModelError) -> None:
+        self._renewal = None
+        if isinstance(outcome, ModelError):
+            self._failure = outcome
+            log.warning("credentials.not_renewed", source=self.source, reason=outcome.detail, seconds_left=self._rounded_seconds_left())
+        else:
+            self._identity, self._failure = outcome, None
+            log.info("credentials.loaded", source=self.source, seconds_left=self._rounded_seconds_left())
+        left = self._seconds_left()
+        lasts = self._failure is None and left >= AHEAD_SECONDS
+        self._pause = 0.0 if lasts else min(max(self._pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        # What was renewed and ends within the pause is not waited for beyond its end.
+        pause = self._pause if self._failure is not None else min(self._pause, max(left, FIRST_PAUSE_SECONDS))
+        self._asked_next_at = self._monotonic() + pause
+        if not renewal.done():
+            renewal.set_result(None)
+
+    def _rounded_seconds_left(self) -> int | None:
+        left = self._seconds_left()
+        return round(left) if abs(left) != float("inf") else None
 
 
 class PinnedIdentity(IdentityResolver[AWSCredentialsIdentity, AWSIdentityProperties]):
@@ -146,24 +236,20 @@ class PinnedIdentity(IdentityResolver[AWSCredentialsIdentity, AWSIdentityPropert
         return self._identity
 
 
-async def find_credentials(session: Session | None = None) -> ChainCredentials | None:
+async def find_credentials(session: Session | None = None, region: str | None = None) -> ChainCredentials | None:
     """Look for credentials as the AWS command line would; off the event loop, since some sources take seconds.
 
     Args:
         session: a botocore session; None for one of the process's environment.
+        region: of STS, unless the environment or the profile names one.
 
     Returns:
         Credentials to open streams with, or None when there are none.
     """
-    credentials = ChainCredentials(session)
+    credentials = ChainCredentials(session, region)
     try:
         await credentials.identity()
     except ModelError as error:
         log.info("credentials.missing", reason=error.detail)
         return None
     return credentials
-
-
-def _seen(task: "asyncio.Task[AWSCredentialsIdentity]") -> None:
-    if not task.cancelled():
-        task.exception()  # a renewal ahead of time has nobody who waits for its failure; the next one has
