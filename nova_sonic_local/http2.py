@@ -28,7 +28,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import H2Error
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, GoAwayFrame
 
 from nova_sonic_local.exchange import Exchange
@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 CONNECTION_WINDOW_BYTES = 64 * 1024 * 1024
 """Window of a whole connection: so large that one stream that is not read (64 KB) cannot hold up the others."""
 SOCKET_HIGH_WATER_BYTES = 64 * 1024
-MAX_STREAMS_PER_CONNECTION = 200
+MAX_STREAMS_PER_CONNECTION = 512
+"""AWS's CRT puts all streams of a client on one connection, and those above the peer's limit wait without a word (measured)."""
 
 
 class _PatientConnection(H2Connection):
@@ -92,7 +93,8 @@ class Http2Protocol(asyncio.Protocol):
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             transport.abort()
             return
-        self._h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS_PER_CONNECTION, SettingCodes.ENABLE_CONNECT_PROTOCOL: 0})
+        ours = {SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS_PER_CONNECTION, SettingCodes.ENABLE_CONNECT_PROTOCOL: 0}
+        self._h2.local_settings = Settings(client=False, initial_values=ours)  # update_settings would come before the defaults, and lose
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW_BYTES)
         self._write()
