@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nova_sonic_local.brains.script import ScriptError
 from nova_sonic_local.envelope import SignatureCheck
-from nova_sonic_local.faults import parse_fault
+from nova_sonic_local.faults import parse_faults
 from nova_sonic_local.options import Head, Options
 from nova_sonic_local.parsing import Checks
 from nova_sonic_local.server import NovaSonicLocal
@@ -37,7 +37,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--time-scale", type=float, default=1.0, help="multiplies the 8 minutes and the idle times")
     parser.add_argument("--idle-profile", type=int, choices=(55, 295), default=55, help="seconds without audio or interactive content")
     parser.add_argument("--max-streams", type=int, default=20, help="streams at the same time (default %(default)s)")
-    parser.add_argument("--fault", default="", type=_fault, help="for every stream: name[:argument][@event]")
+    parser.add_argument("--fault", default="", type=_fault, help="for every stream: name[:argument][@moment],...")
     parser.add_argument("--seed", type=int, default=0, help="of all ids")
     parser.add_argument("--ca-dir", type=Path, help="where the certificate authority is kept and found again")
     parser.add_argument("--ready-json", action="store_true", help="print one line of JSON when listening")
@@ -47,7 +47,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def _fault(text: str) -> str:
-    parse_fault(text)
+    parse_faults(text)
     return text
 
 

@@ -2,19 +2,41 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import orjson
 
-from nova_sonic_local.playback import Sentence
+from nova_sonic_local.brains.interface import Prompt
+from nova_sonic_local.equipment import Equipment
+from nova_sonic_local.playback import Playback, Sentence
 from nova_sonic_local.usage import Tokens, speech_tokens, text_tokens
-
-if TYPE_CHECKING:
-    from nova_sonic_local.turns import TurnEngine
 
 SMALLEST_PIECE_BYTES = 2_560
 LARGEST_PIECE_BYTES = 6_400
 """Sizes of audioOutput seen on the service."""
+
+
+class Conversation(Protocol):
+    """What an answer needs of its engine."""
+
+    prompt: Prompt
+    equipment: Equipment
+    playback: Playback
+    floor: asyncio.Lock
+    """Held by the one that speaks."""
+    silence: asyncio.Event
+    """Set while the user does not speak."""
+    calls: dict[str, asyncio.Future[dict[str, object]]]
+    """Tool calls without a result, by id."""
+
+    def bill(self, tokens: Tokens) -> None:
+        """Write a usageEvent."""
+
+    def expect_finals(self) -> None:
+        """Write the FINAL texts that are due."""
+
+    def end_turn(self, last: Sentence | None) -> None:
+        """Take note that an answer is complete."""
 
 
 class Answer:
@@ -24,7 +46,7 @@ class Answer:
         engine: the conversation.
     """
 
-    def __init__(self, engine: "TurnEngine") -> None:
+    def __init__(self, engine: Conversation) -> None:
         self.task: asyncio.Task[None] | None = None
         self._engine = engine
         self._has_floor = False
@@ -58,7 +80,15 @@ class Answer:
         if self._last is not None:
             self._last.is_last = True
         self._engine.equipment.emitter.close_audio("END_TURN")
-        self._engine.expect_finals()
+        self._engine.end_turn(self._last)
+
+    def inject(self, fault: str) -> None:
+        """Let a fault happen to the stream, now or at a moment that counts from now.
+
+        Raises:
+            ValueError: there is no such fault.
+        """
+        self._engine.equipment.inject(fault)
 
     async def say(self, text: str) -> None:
         """Speak one sentence group: SPECULATIVE text, its audio, and later the FINAL text."""

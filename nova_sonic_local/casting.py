@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from nova_sonic_local.babble import BabbleVoice
 from nova_sonic_local.brains.interface import Voice
-from nova_sonic_local.brains.script import DEFAULT_SCRIPT, ScriptBrain, ScriptError, load_script
+from nova_sonic_local.brains.script import DEFAULT_SCRIPT, ScriptBrains, ScriptError, load_script
 from nova_sonic_local.options import BrainFactory, ClosableBrains, Options
 from nova_sonic_local.replay import Recording, load_recording
 
@@ -50,7 +50,7 @@ def choose_brain(options: Options) -> BrainFactory | None:
             return None
         case "script":
             script = load_script(options.scenario) if options.scenario is not None else DEFAULT_SCRIPT
-            return lambda prompt: ScriptBrain(prompt, script)
+            return ScriptBrains(script)
         case "demo":
             factory: BrainFactory = import_module("nova_sonic_local.brains.demo").demo_factory(options.scenario)
             return factory

@@ -1,8 +1,8 @@
 """Output events: their JSON, their order inside a block, and what goes with every one of them.
 
 Blocks do not overlap: one ends before the next begins; only usageEvent and userSpeech events come in between. completionStart comes once,
-before the first output. Shapes: Amazon Nova user guide, "Handling output events with the bidirectional API"; userSpeechStart and
-userSpeechEnd are not documented there and follow what clients logged.
+before the first output, unless the manner is another. Shapes: Amazon Nova user guide, "Handling output events with the bidirectional API";
+userSpeechStart and userSpeechEnd are not documented there and follow what clients logged.
 """
 
 import json
@@ -14,22 +14,30 @@ import pybase64
 
 from nova_sonic_local.framing import encode_header, encode_with, text_header
 from nova_sonic_local.ids import Ids
+from nova_sonic_local.manner import Completions, Manner
 from nova_sonic_local.usage import Tokens
 
 INTERRUPTED_MARKER = '{ "interrupted" : true }'
 """Clients compare this text literally, spaces and all."""
 
-_CHUNK_HEADERS = b"".join(
-    map(
-        encode_header,
-        (text_header(":event-type", "chunk"), text_header(":content-type", "application/json"), text_header(":message-type", "event")),
-    ),
-)
+
+def encode_event(kind: str, payload: bytes) -> bytes:
+    """Return a message of an event type; all that is known is `chunk`."""
+    return encode_with(_event_headers(kind), payload)
 
 
-def encode_chunk(event: bytes) -> bytes:
-    """Return the message that carries an output event."""
-    return encode_with(_CHUNK_HEADERS, b'{"bytes":"' + pybase64.b64encode(event) + b'"}')
+def _event_headers(kind: str) -> bytes:
+    headers = (text_header(":event-type", kind), text_header(":content-type", "application/json"), text_header(":message-type", "event"))
+    return b"".join(map(encode_header, headers))
+
+
+_CHUNK_HEADERS = _event_headers("chunk")
+
+
+def encode_chunk(event: bytes, padding: str = "") -> bytes:
+    """Return the message that carries an output event, with a member `p` beside it when there is padding."""
+    more = b'","p":"' + padding.encode() if padding else b""
+    return encode_with(_CHUNK_HEADERS, b'{"bytes":"' + pybase64.b64encode(event) + more + b'"}')
 
 
 def encode_exception(member: str, message: str) -> bytes:
@@ -63,10 +71,22 @@ class Emitter:
         write: takes bytes of the response.
         ids: makes the ids.
         prompt_name: the client's name of the prompt.
+        said: is told the JSON of each event, and how many bytes of audio it carries, if it does.
+        manner: how it behaves.
     """
 
-    def __init__(self, write: Callable[[bytes], None], ids: Ids, prompt_name: str) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        ids: Ids,
+        prompt_name: str,
+        said: Callable[[bytes, int | None], None] = lambda _event, _audio_bytes: None,
+        manner: Manner | None = None,
+    ) -> None:
+        self.manner = manner or Manner()
+        """May be changed at any time."""
         self._write = write
+        self._said = said
         self._ids = ids
         self._prompt_name = prompt_name
         self._session_id = ids.new()
@@ -98,7 +118,7 @@ class Emitter:
     def audio(self, pcm: bytes) -> None:
         """Write a piece of the open AUDIO block."""
         if self._audio is not None:
-            self._write(encode_chunk(self._audio.template + pybase64.b64encode(pcm) + b'"}}}'))
+            self.event(self._audio.template + pybase64.b64encode(pcm) + b'"}}}', len(pcm))
 
     def close_audio(self, stop_reason: str) -> None:
         """Close the AUDIO block, if one is open."""
@@ -136,16 +156,31 @@ class Emitter:
         }
         self._emit("usageEvent", body | self._names())
 
+    def event(self, event: bytes, audio_bytes: int | None = None) -> None:
+        """Write an event that is JSON already, and that carries so much audio if it carries any."""
+        self._write(encode_chunk(event, self.manner.padding))
+        self._said(event, audio_bytes)
+
     def begin(self) -> None:
         """Write completionStart, unless it has been written."""
         self._begin()
+
+    def end_turn(self, stop_reason: str) -> None:
+        """Take note that a turn is over, which ends the completion when each turn has its own."""
+        if self.manner.completions is Completions.TURN and self._completion_id and not self.has_open_audio:
+            self._end_completion(stop_reason)
+            self._completion_id = ""
 
     def end(self) -> None:
         """Write completionEnd, if there was a completionStart."""
         self.close_audio("END_TURN")
         if self._completion_id and not self._is_over:
             self._is_over = True
-            self._emit("completionEnd", self._names() | {"completionId": self._completion_id, "stopReason": "END_TURN"})
+            if self.manner.completions is not Completions.ENDLESS:
+                self._end_completion("END_TURN")
+
+    def _end_completion(self, stop_reason: str) -> None:
+        self._emit("completionEnd", self._names() | {"completionId": self._completion_id, "stopReason": stop_reason})
 
     def _names(self) -> dict[str, object]:
         return {"promptName": self._prompt_name, "sessionId": self._session_id}
@@ -173,4 +208,4 @@ class Emitter:
         self._emit("contentEnd", self._common(content_id) | {"type": kind, "stopReason": stop_reason})
 
     def _emit(self, name: str, body: Mapping[str, object]) -> None:
-        self._write(encode_chunk(orjson.dumps({"event": {name: body}})))
+        self.event(orjson.dumps({"event": {name: body}}))

@@ -140,3 +140,22 @@ type InputEvent = (
     | SessionEnd
     | UnknownInput
 )
+
+_NAMES: dict[type, str] = {
+    SessionStart: "sessionStart",
+    PromptStart: "promptStart",
+    TextStart: "contentStart",
+    AudioStart: "contentStart",
+    ToolStart: "contentStart",
+    TextInput: "textInput",
+    AudioInput: "audioInput",
+    ToolResult: "toolResult",
+    ContentEnd: "contentEnd",
+    PromptEnd: "promptEnd",
+    SessionEnd: "sessionEnd",
+}
+
+
+def wire_name(event: InputEvent) -> str:
+    """Return what the client calls an event."""
+    return event.name if isinstance(event, UnknownInput) else _NAMES[type(event)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from enum import Enum
+from enum import Enum, Flag
 from typing import Protocol
 
 from h2.errors import ErrorCodes
@@ -27,8 +27,14 @@ class Connection(Protocol):
     def reset(self, exchange: "Exchange", code: ErrorCodes) -> None:
         """Send RST_STREAM."""
 
-    def go_away(self) -> None:
+    def go_away(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Send GOAWAY and close."""
+
+    def drain(self) -> None:
+        """Send GOAWAY, let the open streams end, refuse new ones, and close then."""
+
+    def freeze(self) -> None:
+        """Read and write nothing more, and stay open."""
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -43,6 +49,16 @@ class Answer(Enum):
     """All is written, not all is sent."""
     COMPLETE = "complete"
     LOST = "lost"
+
+
+class Hold(Flag):
+    """What is held back, because somebody asked for it."""
+
+    NOTHING = 0
+    RESPONSE = 1
+    """Nothing is sent for now."""
+    REQUEST = 2
+    """Nothing is read any more."""
 
 
 class Exchange:
@@ -64,6 +80,8 @@ class Exchange:
         self._answer = Answer.NOTHING
         self._incoming: deque[bytes] = deque()
         self._unacknowledged = 0
+        self._held_head: list[tuple[str, str]] = []
+        self._hold = Hold.NOTHING
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
 
@@ -81,6 +99,11 @@ class Exchange:
     def is_complete(self) -> bool:
         """Whether the whole response was sent."""
         return self._answer is Answer.COMPLETE
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing may be sent for now."""
+        return Hold.RESPONSE in self._hold
 
     @property
     def wants_end(self) -> bool:
@@ -133,10 +156,10 @@ class Exchange:
         Raises:
             StreamLost: the client is gone.
         """
-        while not self._incoming:
+        while not self._incoming or Hold.REQUEST in self._hold:
             if self.is_lost:
                 raise StreamLost
-            if self.is_request_ended:
+            if self.is_request_ended and Hold.REQUEST not in self._hold:
                 return None
             self._readable.clear()
             await self._readable.wait()
@@ -150,7 +173,35 @@ class Exchange:
         """Send the response head."""
         if self._answer is Answer.NOTHING:
             self._answer = Answer.HEAD
-            self.connection.send_headers(self, [(":status", str(status)), *headers])
+            self._held_head = [(":status", str(status)), *headers]
+            if not self.is_held:
+                self._send_held_head()
+
+    def _send_held_head(self) -> None:
+        if self._held_head:
+            self.connection.send_headers(self, self._held_head)
+            self._held_head = []
+
+    def send_informational(self, status: int) -> None:
+        """Send a head that only announces the real one (RFC 9110 15.2)."""
+        if self._answer is Answer.NOTHING:
+            self.connection.send_headers(self, [(":status", str(status))])
+
+    def hold(self) -> None:
+        """Send nothing until `release`."""
+        self._hold |= Hold.RESPONSE
+
+    def release(self) -> None:
+        """Send what was held back, and go on."""
+        if self.is_held:
+            self._hold &= ~Hold.RESPONSE
+            if not self.is_lost:
+                self._send_held_head()
+                self.connection.schedule(self)
+
+    def stop_reading(self) -> None:
+        """Take nothing more of the request, and give back no window for it."""
+        self._hold |= Hold.REQUEST
 
     def write(self, data: bytes) -> None:
         """Queue data of the response; dropped when the client is gone."""
@@ -176,17 +227,6 @@ class Exchange:
             self._answer = Answer.ENDING
             self.patience_seconds = patience_seconds
             self.connection.schedule(self)
-
-    async def lost(self) -> None:
-        """Wait until the client is gone, without reading.
-
-        Raises:
-            StreamLost: it is gone.
-        """
-        while not self.is_lost:
-            self._writable.clear()
-            await self._writable.wait()
-        raise StreamLost
 
     async def drained(self, patience_seconds: float) -> None:
         """Wait until the response has been sent or the client is gone; when that takes too long, reset the stream."""

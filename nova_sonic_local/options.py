@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from nova_sonic_local.brains.interface import Brain, Prompt, Voice
 from nova_sonic_local.envelope import SignatureCheck
+from nova_sonic_local.manner import Manner
 from nova_sonic_local.parsing import Checks
-from nova_sonic_local.turns import Manner
 
 
 class Head(Enum):
@@ -78,4 +78,4 @@ class Options:
     fault: str | Callable[[], str] = ""
     """For every stream; see faults.py. A function is asked once for each stream."""
     seed: int = 0
-    """Of all ids."""
+    """Of all ids and random faults."""

@@ -51,6 +51,10 @@ class Playback:
         """Tell whether the listener still hears something."""
         return now < self._ends
 
+    def holds(self, sentence: Sentence) -> bool:
+        """Tell whether a sentence was neither given out by `finished` nor flushed."""
+        return any(held is sentence for held in self._sentences)
+
     def finished(self, now: float) -> list[Sentence]:
         """Remove and return the sentences that were played to their end."""
         done = [sentence for sentence in self._sentences if sentence.ends <= now]

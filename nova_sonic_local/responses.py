@@ -22,3 +22,11 @@ def send_error(exchange: Exchange, request_id: str, status: int, kind: str, mess
     exchange.send_head(status, headers)
     exchange.write(body)
     exchange.finish()
+
+
+def send_page(exchange: Exchange, status: int, page: str) -> None:
+    """Answer with HTML, as something between the client and the service does."""
+    body = page.encode()
+    exchange.send_head(status, [("content-type", "text/html"), ("content-length", str(len(body)))])
+    exchange.write(body)
+    exchange.finish()

@@ -17,7 +17,7 @@ from nova_sonic_local.ending import end_stream
 from nova_sonic_local.envelope import Envelope, SignatureCheck
 from nova_sonic_local.exchange import Exchange
 from nova_sonic_local.faults import HEADER as FAULT_HEADER
-from nova_sonic_local.faults import FaultPlan, parse_fault
+from nova_sonic_local.faults import FaultPlan, parse_faults
 from nova_sonic_local.ids import Ids
 from nova_sonic_local.journal import Card, Journal
 from nova_sonic_local.models import Model, find_model
@@ -75,8 +75,8 @@ class Service:
     def __init__(self, house: House, casting: Casting, journal: Journal, recorder: Recorder | None = None) -> None:
         self.journal = journal
         self.upcoming = Upcoming()
+        self.casting = casting
         self._house = house
-        self._casting = casting
         self._recorder = recorder
         self._tasks: set[asyncio.Task[None]] = set()
         self._live: dict[int, _Live] = {}
@@ -158,23 +158,23 @@ class Service:
             envelope = self._check_signature(exchange)
         except SignatureError as error:
             raise _HttpRefusal(403, error.code, str(error)) from error
-        plan, cast = await self._plan(exchange.headers)
+        faults, cast = await self._plan(exchange.headers)
         model_id = unquote(path["model"])
         model = self._find_model(model_id)
         card = Card(number, request_id, model_id, cast.name, datetime.now(UTC), _telling(exchange.headers))
         observers = (self._recorder.open(card),) if self._recorder is not None else ()
-        return Request(exchange, request_id, model_id, model, plan, envelope, ids, cast, self.journal.open(card, observers))
+        return Request(exchange, request_id, model_id, model, faults, envelope, ids, cast, self.journal.open(card, observers))
 
-    async def _plan(self, headers: Mapping[str, str]) -> tuple[FaultPlan, Cast]:
+    async def _plan(self, headers: Mapping[str, str]) -> tuple[tuple[FaultPlan, ...], Cast]:
         """Return what the stream gets: its own headers come first, then what was planned for the next streams, then the usual."""
         following = self.upcoming.take()
         usual = self._house.options.fault
         try:
-            plan = parse_fault(headers.get(FAULT_HEADER) or following.fault or (usual if isinstance(usual, str) else usual()))
+            faults = parse_faults(headers.get(FAULT_HEADER) or following.fault or (usual if isinstance(usual, str) else usual()))
         except ValueError as error:
             raise _HttpRefusal(400, "ValidationException", f"{FAULT_HEADER}: {error}") from error
         try:
-            return plan, await self._casting.cast(headers.get(BRAIN_HEADER) or following.brain)
+            return faults, await self.casting.cast(headers.get(BRAIN_HEADER) or following.brain)
         except CastingError as error:
             raise _HttpRefusal(400, "ValidationException", f"{BRAIN_HEADER}: {error}") from error
 

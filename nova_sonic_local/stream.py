@@ -6,12 +6,12 @@ comes together in `Stream.run`.
 
 import asyncio
 from array import array
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass
 from typing import assert_never
 
 from nova_sonic_local.brains.echo import EchoEngine
 from nova_sonic_local.brains.interface import Voice
+from nova_sonic_local.brains.script import ScriptBrains
 from nova_sonic_local.casting import Cast
 from nova_sonic_local.clock import Clock
 from nova_sonic_local.deadlines import Deadlines
@@ -19,11 +19,13 @@ from nova_sonic_local.emission import Emitter
 from nova_sonic_local.ending import Cut, end_stream
 from nova_sonic_local.engine import Engine
 from nova_sonic_local.envelope import Envelope
-from nova_sonic_local.events import AudioInput, InputEvent
+from nova_sonic_local.equipment import Equipment
+from nova_sonic_local.events import AudioInput, InputEvent, wire_name
 from nova_sonic_local.exchange import Exchange, StreamLost
-from nova_sonic_local.faults import Fault, FaultPlan
+from nova_sonic_local.faults import FaultPlan, parse_faults
 from nova_sonic_local.ids import Ids
 from nova_sonic_local.journal import StreamLog, describe_ending
+from nova_sonic_local.mishaps import Mishaps, Withheld
 from nova_sonic_local.models import Model
 from nova_sonic_local.options import Head, Options
 from nova_sonic_local.order import Answered, Border, Heard, Meaning, OrderEngine, Ready, State, Typed
@@ -32,7 +34,7 @@ from nova_sonic_local.refusals import Refusal, Refused
 from nova_sonic_local.replay import Playback, Recording, ReplayEngine
 from nova_sonic_local.responses import send_stream_head
 from nova_sonic_local.signing import SignatureError
-from nova_sonic_local.turns import Equipment, Finals, Manner, TurnEngine
+from nova_sonic_local.turns import TurnEngine
 
 SPEECH_AHEAD_BYTES = 64 * 1024
 """Speech waits while this much of the response is not sent yet."""
@@ -53,7 +55,7 @@ class Request:
     model_id: str
     """As the client wrote it."""
     model: Model
-    plan: FaultPlan
+    faults: tuple[FaultPlan, ...]
     envelope: Envelope
     ids: Ids
     cast: Cast
@@ -70,14 +72,6 @@ class House:
     voice: Voice
 
 
-class Withheld(Enum):
-    """What a fault keeps from the client."""
-
-    NOTHING = "nothing"
-    HEAD = "head"
-    EVERYTHING = "everything"
-
-
 class Stream:
     """Serves one request.
 
@@ -89,8 +83,9 @@ class Stream:
     def __init__(self, request: Request, house: House) -> None:
         self._request = request
         self._exchange = request.exchange
-        self._plan = request.plan
         self._house = house
+        options = house.options
+        self._mishaps = Mishaps(request.exchange, house.clock, options.time_scale, request.request_id, options.manner)
         self._pending_tools: set[str] = set()
         self._parser = EventParser(request.model, house.options.checks)
         self._order = OrderEngine(request.model_id, request.model, house.options.checks, self._pending_tools)
@@ -99,21 +94,30 @@ class Stream:
         self._deadlines = Deadlines(house.clock.now(), house.options.idle_profile, house.options.time_scale)
         self._engine: Engine | None = None
         self._events = 0
-        self._withheld = Withheld.HEAD if request.plan.has(Fault.NO_200) else Withheld.NOTHING
+
+    def inject(self, fault_text: str) -> None:
+        """Let faults happen to the stream: now, or at moments that count from now (`rst`, `rst@5`, `stall@2.5s`).
+
+        Raises:
+            ValueError: there is no such fault, argument or moment.
+        """
+        self._mishaps.inject(fault_text)
 
     async def run(self) -> None:
         """Serve the stream to its end."""
         endings: tuple[BaseException, ...] = ()
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch())
+                watching = [tasks.create_task(self._watch()), tasks.create_task(self._mishaps.fate())]
                 await self._read(tasks)
                 if self._engine is not None:
                     self._engine.finish()
-                watch.cancel()
+                for watch in watching:
+                    watch.cancel()
         except* (Refused, SignatureError, StreamLost, Cut) as group:
             endings = group.exceptions
         finally:
+            self._mishaps.close()
             if self._engine is not None:
                 await self._engine.close()
         if not endings:
@@ -133,9 +137,10 @@ class Stream:
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         """Take events until the session, or the request, ends."""
+        self._mishaps.begin(self._planned_faults())
+        self._mishaps.check()
         if self._house.options.head is Head.AT_ONCE:
             self._send_head()
-        await self._strike()
         while (data := await self._exchange.read()) is not None:
             for payload in self._request.envelope.feed(data):
                 if payload is None:
@@ -147,7 +152,8 @@ class Stream:
             raise Refused(Refusal.NO_INPUT)
 
     async def _take(self, payload: bytes, tasks: asyncio.TaskGroup) -> None:
-        meaning = self._order.accept(self._parse(payload))
+        event = self._parse(payload)
+        meaning = self._order.accept(event)
         self._log.state = self._order.state
         self._events += 1
         self._deadlines.start(self._house.clock.now())
@@ -157,7 +163,12 @@ class Stream:
         elif meaning is not None and self._engine is not None:
             await self._exchange.room(OUTPUT_LIMIT_BYTES)
             await self._act(self._engine, meaning)
-        await self._strike()
+        self._mishaps.took(wire_name(event))
+        self._mishaps.check()
+
+    def _planned_faults(self) -> tuple[FaultPlan, ...]:
+        role = self._request.cast.role
+        return self._request.faults + (parse_faults(role.fault) if isinstance(role, ScriptBrains) else ())
 
     def _parse(self, payload: bytes) -> InputEvent:
         """Parse an event and write it down, also when it is refused."""
@@ -194,6 +205,7 @@ class Stream:
         house, request = self._house, self._request
         self._log.voice = ready.prompt.voice_id
         emitter = Emitter(self._write, request.ids, ready.prompt_name, self._said)
+        self._mishaps.use(emitter)
         role = request.cast.role
         if role is None:
             return EchoEngine(emitter, ready.prompt.output_hertz, self._room)
@@ -208,55 +220,28 @@ class Stream:
             emitter=emitter,
             ids=request.ids,
             clock=house.clock,
-            manner=_manner(house.options.manner, request.plan),
             tasks=tasks,
             room=self._room,
             pending_tools=self._pending_tools,
+            inject=self.inject,
         )
         return TurnEngine(ready, equipment)
 
     def _send_head(self) -> None:
-        if self._withheld is Withheld.NOTHING:
+        if self._mishaps.withheld is Withheld.NOTHING:
             send_stream_head(self._exchange, self._request.request_id)
 
     def _write(self, data: bytes) -> None:
-        if self._withheld is Withheld.NOTHING:
+        if self._mishaps.withheld is Withheld.NOTHING:
             self._exchange.write(data)
 
     def _said(self, event: bytes, audio_bytes: int | None) -> None:
-        if self._withheld is Withheld.NOTHING:
+        if self._mishaps.withheld is Withheld.NOTHING:
             self._log.said(event, audio_bytes)
+            self._mishaps.said(event, is_audio=audio_bytes is not None)
 
     async def _room(self) -> None:
         await self._exchange.room(SPEECH_AHEAD_BYTES)
-
-    async def _strike(self) -> None:
-        """Let the fault of this stream happen, if this is its moment."""
-        if self._plan.event != self._events:
-            return
-        match self._plan.fault:
-            case Fault.EXCEPTION:
-                raise Refused(self._plan.refusal)
-            case Fault.STALL:
-                self._withheld = Withheld.EVERYTHING
-            case Fault.SLOW_READER:
-                await self._exchange.lost()
-            case None | Fault.NO_200 | Fault.LATE_FINAL | Fault.NO_FINAL | Fault.DOUBLE_ENCODED_ARGS:
-                pass
-            case fault:
-                raise Cut(fault)
-
-
-def _manner(manner: Manner, plan: FaultPlan) -> Manner:
-    match plan.fault:
-        case Fault.LATE_FINAL:
-            return replace(manner, finals=Finals.WITH_NEXT_TURN)
-        case Fault.NO_FINAL:
-            return replace(manner, finals=Finals.NEVER)
-        case Fault.DOUBLE_ENCODED_ARGS:
-            return replace(manner, argument_encodings=2)
-        case _:
-            return manner
 
 
 def _is_silent(pcm: bytes) -> bool:

@@ -8,20 +8,18 @@ that begins earlier only makes the assistant wait until the user is silent.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import Enum
 
 from nova_sonic_local.answer import Answer
-from nova_sonic_local.brains.interface import Brain, Listener, UserTurn, Voice
-from nova_sonic_local.clock import Alarm, Clock
-from nova_sonic_local.emission import INTERRUPTED_MARKER, Emitter
+from nova_sonic_local.brains.interface import Listener, UserTurn
+from nova_sonic_local.clock import Alarm
+from nova_sonic_local.emission import INTERRUPTED_MARKER
+from nova_sonic_local.equipment import Equipment
 from nova_sonic_local.events import Endpointing
 from nova_sonic_local.exchange import StreamLost
-from nova_sonic_local.ids import Ids
-from nova_sonic_local.models import PRIMING_SECONDS, Model
+from nova_sonic_local.manner import Finals
+from nova_sonic_local.models import PRIMING_SECONDS
 from nova_sonic_local.order import Ready
-from nova_sonic_local.playback import Playback
+from nova_sonic_local.playback import Playback, Sentence
 from nova_sonic_local.refusals import Refusal, Refused
 from nova_sonic_local.usage import Tokens, speech_tokens, text_tokens
 from nova_sonic_local.vad import FRAME_MS, PAUSE_MS, Change, VoiceChange, VoiceDetector
@@ -35,45 +33,6 @@ LONGEST_SPEECH_SECONDS = 120
 MOST_ANSWERS = 8
 """Answers under way; the oldest gives way to a ninth."""
 INAUDIBLE = "[inaudible]"
-
-
-class Finals(Enum):
-    """When FINAL texts of the assistant are sent."""
-
-    WHEN_PLAYED = "when_played"
-    WITH_NEXT_TURN = "with_next_turn"
-    """Seen on the service: only when the next input arrives."""
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How the assistant behaves on the wire."""
-
-    speech_speed: float = 8.0
-    """Speech is sent this many times faster than it plays; 0 is as fast as the client takes it."""
-    final_delay_seconds: float = 0.2
-    """From the end of a sentence in the listener's ear to its FINAL text."""
-    finals: Finals = Finals.WHEN_PLAYED
-    argument_encodings: int = 1
-    """How often a tool's arguments are encoded as JSON; 2 was seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Equipment:
-    """What an engine works with."""
-
-    model: Model
-    brain: Brain
-    voice: Voice
-    emitter: Emitter
-    ids: Ids
-    clock: Clock
-    manner: Manner
-    tasks: asyncio.TaskGroup
-    room: Callable[[], Awaitable[None]]
-    """Waits until the client takes more."""
-    pending_tools: set[str]
 
 
 class TurnEngine:
@@ -249,15 +208,22 @@ class TurnEngine:
             if any(sentence.answer is answer for sentence in cut):
                 answer.cancel()
         emitter = self.equipment.emitter
-        emitter.close_audio("END_TURN")
+        emitter.close_audio(self.equipment.manner.interrupted_audio_end)
         emitter.text("ASSISTANT", "FINAL", INTERRUPTED_MARKER, "INTERRUPTED")
         if self.equipment.manner.finals is not Finals.NEVER:
             for sentence in cut:
                 if heard := sentence.heard(now):
                     emitter.text("ASSISTANT", "FINAL", heard, "END_TURN")
+        emitter.end_turn("INTERRUPTED")
         self.expect_finals()
 
     # FINAL texts.
+
+    def end_turn(self, last: Sentence | None) -> None:
+        """Take note that an answer is complete; `last` is its last sentence, which may still be playing."""
+        self.expect_finals()
+        if last is None or not self.playback.holds(last) or self.equipment.manner.finals is Finals.NEVER:
+            self.equipment.emitter.end_turn("END_TURN")
 
     def expect_finals(self) -> None:
         """Write the FINAL texts that are due, and come back when the next is."""
@@ -278,3 +244,5 @@ class TurnEngine:
         for sentence in self.playback.finished(played_by):
             if sentence.text:
                 self.equipment.emitter.text("ASSISTANT", "FINAL", sentence.text, "END_TURN" if sentence.is_last else "PARTIAL_TURN")
+            if sentence.is_last:
+                self.equipment.emitter.end_turn("END_TURN")

@@ -6,7 +6,7 @@ interrupts. A brain only decides what was said and what to say next, and so need
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,18 @@ class Reply(Protocol):
         """Call tools (name, arguments), all at once, and return their parsed results in the same order.
 
         Arguments that are a text go out as they are: models do write what is no JSON.
+        """
+
+
+@runtime_checkable
+class Breakable(Protocol):
+    """A reply whose stream can be made to fail; scripts do."""
+
+    def inject(self, fault: str) -> None:
+        """Let a fault happen to the stream (faults.py), now or at a moment that counts from now.
+
+        Raises:
+            ValueError: there is no such fault.
         """
 
 

@@ -4,12 +4,14 @@ name = "orders"
 order = "matched"        # or "sequence" (default): the n-th turn of the user gets the n-th turn of the script
 repeat = true            # a sequence begins again at its end; else the last turn answers everything after it
 otherwise = "Sorry?"     # matched: the answer to a text that no turn expects
+fault = "rst@30s"        # of each stream: what goes wrong, and when (faults.py)
 
 [[turns]]
 hear = "where is my order"            # the transcript of a spoken turn; matched: a text, or several, compared without case and signs
 say = ["One moment."]                 # sentence groups, each with its own audio
 tools = [{ name = "lookup", arguments = { order_id = "1" } }]     # called at once, in parallel
 then = "It is {status}."              # said after the results; {member} is taken from them
+fault = "stall:2@toolUse"             # when the answer begins, or at a moment that counts from there
 """
 
 import tomllib
@@ -18,7 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nova_sonic_local.brains.interface import Listener, Prompt, Reply, UserTurn
+from nova_sonic_local.brains.interface import Breakable, Listener, Prompt, Reply, UserTurn
+from nova_sonic_local.faults import parse_faults
 
 
 class ScriptError(Exception):
@@ -33,6 +36,8 @@ class ScriptTurn:
     say: tuple[str, ...] = ()
     tools: tuple[tuple[str, Mapping[str, object]], ...] = ()
     then: tuple[str, ...] = ()
+    fault: str = ""
+    """What goes wrong, in the form of faults.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Script:
     is_matched: bool = False
     is_repeated: bool = True
     otherwise: str = "I did not understand that."
+    fault: str = ""
+    """What goes wrong on each stream, in the form of faults.py."""
 
     def turn(self, number: int) -> ScriptTurn | None:
         """Return the turn of a sequence, from 1."""
@@ -87,7 +94,7 @@ def parse_script(document: Mapping[str, object]) -> Script:
     Raises:
         ScriptError: a member is unknown or of the wrong type.
     """
-    _allow(document, {"name", "order", "repeat", "otherwise", "turns"}, "the script")
+    _allow(document, {"name", "order", "repeat", "otherwise", "fault", "turns"}, "the script")
     turns = document.get("turns")
     if not isinstance(turns, list) or not turns:
         raise ScriptError("turns: at least one [[turns]] table is needed")
@@ -97,17 +104,35 @@ def parse_script(document: Mapping[str, object]) -> Script:
     repeat, otherwise = document.get("repeat", True), document.get("otherwise", "I did not understand that.")
     if not isinstance(repeat, bool) or not isinstance(otherwise, str):
         raise ScriptError("repeat must be true or false, otherwise a text")
-    return Script(tuple(_parse_turn(turn, f"turns[{index}]") for index, turn in enumerate(turns)), order == "matched", repeat, otherwise)
+    return Script(
+        tuple(_parse_turn(turn, f"turns[{index}]") for index, turn in enumerate(turns)),
+        order == "matched",
+        repeat,
+        otherwise,
+        _fault(document, "fault"),
+    )
 
 
 def _parse_turn(turn: object, place: str) -> ScriptTurn:
     table = _table(turn, place)
-    _allow(table, {"hear", "say", "tools", "then"}, place)
+    _allow(table, {"hear", "say", "tools", "then", "fault"}, place)
     tools = table.get("tools", [])
     if not isinstance(tools, list):
         raise ScriptError(f"{place}.tools: must be a list of tables")
     parsed = tuple(_parse_call(call, f"{place}.tools[{index}]") for index, call in enumerate(tools))
-    return ScriptTurn(_texts(table, "hear", place), _texts(table, "say", place), parsed, _texts(table, "then", place))
+    fault = _fault(table, f"{place}.fault")
+    return ScriptTurn(_texts(table, "hear", place), _texts(table, "say", place), parsed, _texts(table, "then", place), fault)
+
+
+def _fault(table: Mapping[str, object], place: str) -> str:
+    text = table.get("fault", "")
+    if not isinstance(text, str):
+        raise ScriptError(f"{place}: must be a text")
+    try:
+        parse_faults(text)
+    except ValueError as error:
+        raise ScriptError(f"{place}: {error}") from error
+    return text
 
 
 def _parse_call(call: object, place: str) -> tuple[str, Mapping[str, object]]:
@@ -153,6 +178,26 @@ class _Cue:
         return self._text
 
 
+class ScriptBrains:
+    """Makes the brains that follow one script.
+
+    Args:
+        script: what to say.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    @property
+    def fault(self) -> str:
+        """What goes wrong on each stream."""
+        return self._script.fault
+
+    def __call__(self, prompt: Prompt) -> "ScriptBrain":
+        """Return a brain for a prompt."""
+        return ScriptBrain(prompt, self._script)
+
+
 class ScriptBrain:
     """Follows a script.
 
@@ -178,6 +223,8 @@ class ScriptBrain:
         if scripted is None:
             await reply.say(self._script.otherwise)
             return
+        if scripted.fault and isinstance(reply, Breakable):
+            reply.inject(scripted.fault)
         for text in scripted.say:
             await reply.say(text)
         fields: dict[str, object] = {}

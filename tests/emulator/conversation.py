@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from nova_sonic_local.envelope import SignatureCheck
+from nova_sonic_local.manner import Manner
 from nova_sonic_local.options import Options
-from nova_sonic_local.turns import Manner
 from tests.emulator.wire import Json, closing, opening, speech, spoken_turn, tool, tool_result
 
 ACCESS_KEY, SECRET_KEY = "AKIDLOCAL", "a-secret-of-this-test"

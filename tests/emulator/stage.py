@@ -9,12 +9,14 @@ from heapq import heappop, heappush
 
 from nova_sonic_local.brains.interface import Listener, Prompt, Reply, UserTurn
 from nova_sonic_local.emission import Emitter
+from nova_sonic_local.equipment import Equipment
 from nova_sonic_local.events import Endpointing
 from nova_sonic_local.framing import MessageDecoder
 from nova_sonic_local.ids import Ids
+from nova_sonic_local.manner import Manner
 from nova_sonic_local.models import MODELS
 from nova_sonic_local.order import Ready
-from nova_sonic_local.turns import Equipment, Manner, TurnEngine
+from nova_sonic_local.turns import TurnEngine
 from tests.emulator.wire import Json, decode_chunk, silence, speech
 
 HERTZ = 16_000
@@ -175,6 +177,7 @@ async def stage(
     typed: str | None = None,
 ) -> AsyncIterator[Stage]:
     clock, written, pending = VirtualClock(), bytearray(), set[str]()
+    faults: list[str] = []
     brain = TestBrain(answering, words or [])
     ids = Ids(0, 1)
 
@@ -188,13 +191,13 @@ async def stage(
                 model=MODELS[model],
                 brain=brain,
                 voice=SecondsVoice(),
-                emitter=Emitter(written.extend, ids, "P"),
+                emitter=Emitter(written.extend, ids, "P", manner=manner or Manner(speech_speed=0, final_delay_seconds=0)),
                 ids=ids,
                 clock=clock,
-                manner=manner or Manner(speech_speed=0, final_delay_seconds=0),
                 tasks=tasks,
                 room=room,
                 pending_tools=pending,
+                inject=faults.append,
             )
             engine = TurnEngine(Ready(prompt, "P", endpointing, typed), equipment)
             yield Stage(engine, clock, brain, pending, written)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from nova_sonic_local.manner import Manner
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
-from nova_sonic_local.turns import Manner
 from tests.emulator.wire import Ending, Json, RawClient, audio_input, closing, opening, silence, spoken_turn, text_block
 
 

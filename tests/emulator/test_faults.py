@@ -8,11 +8,11 @@ import pytest
 from aws_sdk_bedrock_runtime import models
 from h2.errors import ErrorCodes
 
-from nova_sonic_local.faults import Fault, FaultPlan, parse_fault
+from nova_sonic_local.faults import Fault, FaultPlan, Moment, Unit, parse_faults
+from nova_sonic_local.manner import Manner
 from nova_sonic_local.options import Options
 from nova_sonic_local.refusals import Refusal
 from nova_sonic_local.server import NovaSonicLocal
-from nova_sonic_local.turns import Manner
 from tests.emulator.stock_sdk import StockStream, stock_client
 from tests.emulator.wire import RawClient, RawStream, audio_input, closing, opening, silence, spoken_turn, tool, tool_result
 
@@ -185,13 +185,20 @@ async def test_a_fault_that_does_not_exist_is_told(text: str) -> None:
         assert b"x-nova-sonic-local-fault" in ending.body
 
 
-def test_each_fault_has_its_usual_moment() -> None:
-    assert parse_fault("") == FaultPlan()
-    assert parse_fault("http_403") == FaultPlan(Fault.HTTP_403, event=0)
-    assert parse_fault("rst") == FaultPlan(Fault.RST, event=1)
-    assert parse_fault("rst@0") == FaultPlan(Fault.RST, event=0)
-    assert parse_fault("no_final") == FaultPlan(Fault.NO_FINAL)
-    assert parse_fault("exception:throttlingException@9") == FaultPlan(Fault.EXCEPTION, Refusal.TOO_MANY_STREAMS, 9)
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("rst", None),
+        ("rst@0", Moment(Unit.INPUT, 0)),
+        ("rst@7", Moment(Unit.INPUT, 7)),
+        ("rst@12out", Moment(Unit.OUTPUT, 12)),
+        ("rst@2.5s", Moment(Unit.SECONDS, 2.5)),
+        ("rst@toolUse", Moment(Unit.NAMED, 1, "toolUse")),
+        ("rst@3audioOutput", Moment(Unit.NAMED, 3, "audioOutput")),
+    ],
+)
+def test_a_moment_is_a_number_of_events_or_a_time(text: str, moment: Moment | None) -> None:
+    assert parse_faults(text) == (FaultPlan(Fault.RST, moment, "NO_ERROR"),)
 
 
 @pytest.mark.timeout(30)

@@ -109,7 +109,7 @@ def test_a_turn_may_be_silent(tmp_path: Path) -> None:
     [
         ("", "turns: at least one"),
         ("turns = 1", "turns: at least one"),
-        ("[[turns]]\nsays = 'x'", r"turns\[0\]: unknown member 'says'; there are hear, say, then, tools"),
+        ("[[turns]]\nsays = 'x'", r"turns\[0\]: unknown member 'says'; there are fault, hear, say, then, tools"),
         ("[[turns]]\nsay = 1", r"turns\[0\].say: must be a text or a list of texts"),
         ("[[turns]]\nsay = ['']", r"turns\[0\].say: must be"),
         ("[[turns]]\ntools = 'x'", r"turns\[0\].tools: must be a list of tables"),

@@ -8,8 +8,8 @@ import pytest
 
 from nova_sonic_local.brains.interface import Reply, UserTurn
 from nova_sonic_local.events import Endpointing
+from nova_sonic_local.manner import Finals, Manner
 from nova_sonic_local.refusals import Refusal, Refused
-from nova_sonic_local.turns import Finals, Manner
 from tests.emulator.stage import settle, stage
 from tests.emulator.wire import Json, silence, speech
 
