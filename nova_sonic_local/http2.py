@@ -1,9 +1,7 @@
 """HTTP/2 on asyncio: connections that hand out their requests as exchanges.
 
-The framing is the `h2` library's. Three things are added, each because a client needs it:
+The framing is the `h2` library's (`h2_connection.py`). Two things are added, each because a client needs it:
 
-- A GOAWAY from the client is only reported. Node's SDK sends one at once and keeps its stream; RFC 9113 6.8 allows that, and `h2` would
-  refuse all further data.
 - Responses wait in one queue per stream for the client's window and for the socket; whoever writes can wait for room.
 - A response that ends before its request is followed by RST_STREAM(NO_ERROR) (RFC 9113 8.1), else a client that goes on sending would fill
   its window and hang.
@@ -13,25 +11,26 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from enum import Enum
 from typing import cast
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated,
     DataReceived,
     Event,
     RequestReceived,
     StreamEnded,
     StreamReset,
+    TrailersReceived,
     WindowUpdated,
 )
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import GoAwayFrame
 
 from nova_sonic_local.exchange import Exchange
+from nova_sonic_local.h2_connection import ServerConnection
+from nova_sonic_local.heads import Field, flaw_of_request, flaw_of_trailers
 
 _log = logging.getLogger(__name__)
 
@@ -42,14 +41,14 @@ MAX_STREAMS_PER_CONNECTION = 512
 """AWS's CRT puts all streams of a client on one connection, and those above the peer's limit wait without a word (measured)."""
 
 
-class _PatientConnection(H2Connection):
-    """Goes on after the peer's GOAWAY."""
+class Ending(Enum):
+    """How a connection is about to end, because somebody asked for it."""
 
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-        event = ConnectionTerminated()
-        event.error_code = ErrorCodes(frame.error_code) if frame.error_code in ErrorCodes else ErrorCodes.NO_ERROR
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
+    NONE = "none"
+    DRAINING = "draining"
+    """After GOAWAY: what is open goes on."""
+    FROZEN = "frozen"
+    """Nothing is read or written."""
 
 
 class Http2Protocol(asyncio.Protocol):
@@ -72,11 +71,12 @@ class Http2Protocol(asyncio.Protocol):
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._h2 = _PatientConnection(H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False))
+        self._h2 = ServerConnection()
         self._exchanges: dict[int, Exchange] = {}
         self._dirty: set[Exchange] = set()
         self._flush_handle: asyncio.Handle | None = None
         self._is_paused = False
+        self._ending = Ending.NONE
         self.gone = asyncio.Event()
         """Set when the connection is gone."""
 
@@ -115,6 +115,8 @@ class Http2Protocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
+        if self._ending is Ending.FROZEN:
+            return
         try:
             events = self._h2.receive_data(data)
         except H2Error as error:
@@ -139,12 +141,11 @@ class Http2Protocol(asyncio.Protocol):
     def _on_event(self, event: Event) -> None:
         match event:
             case RequestReceived():
-                headers = {str(name): str(value) for name, value in event.headers or ()}
-                exchange = Exchange(self, event.stream_id or 0, headers)
-                self._exchanges[exchange.stream_id] = exchange
-                self._serve(exchange)
+                self._on_request(event)
             case DataReceived():
                 self._on_data(event)
+            case TrailersReceived():
+                self._on_trailers(event)
             case StreamEnded():
                 ended = self._exchanges.get(event.stream_id or 0)
                 if ended is not None:
@@ -162,12 +163,30 @@ class Http2Protocol(asyncio.Protocol):
             case _:
                 pass
 
+    def _on_request(self, event: RequestReceived) -> None:
+        fields = cast("list[Field]", event.headers or [])  # bytes, because no encoding is configured
+        headers = {name.decode("ascii", "replace"): value.decode("utf-8", "replace") for name, value in fields}
+        exchange = Exchange(self, event.stream_id or 0, headers)
+        self._exchanges[exchange.stream_id] = exchange
+        if (flaw := flaw_of_request(fields)) is not None:
+            _log.info("malformed request: %s", flaw)
+            self.reset(exchange, ErrorCodes.PROTOCOL_ERROR)
+        elif self._ending is Ending.DRAINING:
+            self.reset(exchange, ErrorCodes.REFUSED_STREAM)
+        else:
+            self._serve(exchange)
+
     def _on_data(self, event: DataReceived) -> None:
         exchange = self._exchanges.get(event.stream_id or 0)
         if exchange is not None:
             exchange.receive(event.data or b"", event.flow_controlled_length or 0)
         else:
             self._give_back(event.stream_id or 0, event.flow_controlled_length or 0)
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        exchange = self._exchanges.get(event.stream_id or 0)
+        if exchange is not None and flaw_of_trailers(cast("list[Field]", event.headers or [])) is not None:
+            self.reset(exchange, ErrorCodes.PROTOCOL_ERROR)
 
     def schedule(self, exchange: Exchange | None = None) -> None:
         """Send what is waiting, soon: what is written in one turn of the loop leaves in one write."""
@@ -187,12 +206,12 @@ class Http2Protocol(asyncio.Protocol):
 
     def _pump(self, exchange: Exchange) -> None:
         try:
-            while exchange.outgoing:
+            while exchange.outgoing and not exchange.is_held:
                 room = min(self._h2.local_flow_control_window(exchange.stream_id), self._h2.max_outbound_frame_size)
                 if room <= 0:
                     return
                 self._h2.send_data(exchange.stream_id, exchange.take(room))
-            if exchange.wants_end:
+            if exchange.wants_end and not exchange.is_held:
                 self._finish(exchange)
         except H2Error as error:
             _log.debug("stream %d: %s", exchange.stream_id, error)
@@ -233,7 +252,9 @@ class Http2Protocol(asyncio.Protocol):
                 _log.debug("stream %d: %s", stream_id, error)
 
     def reset(self, exchange: Exchange, code: ErrorCodes) -> None:
-        """Send RST_STREAM."""
+        """Send RST_STREAM, after what the client's window takes of the response."""
+        if exchange.outgoing and not exchange.wants_end:
+            self._pump(exchange)
         if self._exchanges.pop(exchange.stream_id, None) is not None:
             try:
                 self._h2.reset_stream(exchange.stream_id, code)
@@ -242,11 +263,29 @@ class Http2Protocol(asyncio.Protocol):
             self._write()
         exchange.lose()
 
-    def go_away(self) -> None:
-        """Send GOAWAY(NO_ERROR) and close the connection."""
-        self._h2.close_connection(ErrorCodes.NO_ERROR)
+    def go_away(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+        """Send GOAWAY and close the connection."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush()
+        self._h2.close_connection(code)
         self._write()
         self.close()
+
+    def drain(self) -> None:
+        """Send GOAWAY(NO_ERROR), let the open streams end, refuse new ones, and close then (RFC 9113 6.8).
+
+        The frame is written past `h2`, which would end the streams with it.
+        """
+        if self._ending is Ending.NONE and self._transport is not None:
+            self._ending = Ending.DRAINING
+            self._write()
+            self._transport.write(GoAwayFrame(stream_id=0, last_stream_id=self._h2.highest_inbound_stream_id).serialize())
+            self._write()
+
+    def freeze(self) -> None:
+        """Read and write nothing more, and stay open: what comes is thrown away, so that the client's end is still noticed."""
+        self._ending = Ending.FROZEN
 
     def close(self) -> None:
         """Close the socket after what is written has left."""
@@ -260,5 +299,9 @@ class Http2Protocol(asyncio.Protocol):
 
     def _write(self) -> None:
         data = self._h2.data_to_send()
-        if data and self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing() or self._ending is Ending.FROZEN:
+            return
+        if data:
             self._transport.write(data)
+        if self._ending is Ending.DRAINING and not self._exchanges:
+            self.close()
