@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -27,8 +28,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8443, help="port for HTTP/2 over TLS, 0 for a free one (default %(default)s)")
     parser.add_argument("--h2c-port", type=int, default=0, help="port for HTTP/2 without TLS, 0 for a free one (default)")
+    parser.add_argument("--admin-port", type=_admin_port, default=0, help="port of the admin endpoint, 0 for a free one (default), or off")
     parser.add_argument("--brain", choices=("demo", "script", "echo"), default="demo", help="who answers (default %(default)s)")
     parser.add_argument("--scenario", type=Path, help="TOML file for the demo or script brain")
+    parser.add_argument("--scenario-dir", type=_folder, help="scenarios and scripts that a stream can ask for by name")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write each stream to a file in this folder")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="answer from a recording instead of a brain")
+    parser.add_argument("--keep-sound", action="store_true", help="keep the samples in the admin endpoint's transcripts")
     parser.add_argument("--voice", choices=("auto", "espeak", "flite", "builtin"), default="auto", help="who speaks (default %(default)s)")
     parser.add_argument("--signatures", choices=[check.value for check in SignatureCheck], default="off", help="check of signatures")
     parser.add_argument("--secret", action="append", default=[], metavar="ID=SECRET", help="a key for the strict check; may be repeated")
@@ -51,6 +57,16 @@ def _fault(text: str) -> str:
     return text
 
 
+def _admin_port(text: str) -> int | None:
+    return None if text == "off" else int(text)
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder")
+    return Path(text)
+
+
 def to_options(arguments: argparse.Namespace) -> Options:
     """Return the options of a command line.
 
@@ -63,9 +79,14 @@ def to_options(arguments: argparse.Namespace) -> Options:
         host=arguments.host,
         port=arguments.port,
         h2c_port=arguments.h2c_port,
+        admin_port=arguments.admin_port,
         ca_dir=arguments.ca_dir,
         brain=arguments.brain,
         scenario=arguments.scenario,
+        scenario_dir=arguments.scenario_dir,
+        record=arguments.record,
+        replay=arguments.replay,
+        keep_sound=arguments.keep_sound,
         voice=arguments.voice,
         signatures=SignatureCheck(arguments.signatures),
         secrets=dict(pair.partition("=")[::2] for pair in arguments.secret),
@@ -79,16 +100,15 @@ def to_options(arguments: argparse.Namespace) -> Options:
     )
 
 
-def ready_line(emulator: NovaSonicLocal) -> dict[str, str]:
-    """Return what a parent process needs to know."""
-    options = emulator.options
-    return {
-        "endpoint": emulator.endpoint,
-        "h2c_endpoint": emulator.h2c_endpoint,
-        "ca_file": str(emulator.ca_file),
-        "brain": str(options.brain),
-        "voice": type(emulator.voice).__name__,
-    }
+def greeting(emulator: NovaSonicLocal) -> str:
+    """Return what a person needs to know, as lines for the client's shell."""
+    about = emulator.about()
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in emulator.environment.items())
+    return f"""\
+# Nova Sonic Local {about["version"]} (brain {about["brain"]}, voice {about["voice"]}). Paste this into the client's shell:
+{exports}
+# Without TLS, for clients that speak HTTP/2 at once: export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={emulator.h2c_endpoint}
+# Admin endpoint: {f"{emulator.admin_endpoint}/v1" if emulator.admin_endpoint else "off"}"""
 
 
 async def run(options: Options, *, is_json: bool, ends_with_parent: bool) -> None:
@@ -98,9 +118,7 @@ async def run(options: Options, *, is_json: bool, ends_with_parent: bool) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with NovaSonicLocal(options) as emulator:
-        line = ready_line(emulator)
-        text = json.dumps(line) if is_json else "\n".join(f"{name:13} {value}" for name, value in line.items())
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{json.dumps(emulator.about()) if is_json else greeting(emulator)}\n")
         sys.stdout.flush()
         with _watch_parent(stop) if ends_with_parent else contextlib.nullcontext():
             await stop.wait()

@@ -12,12 +12,14 @@ from nova_sonic_local.brains.interface import Voice
 from nova_sonic_local.casting import Casting, choose_voice
 from nova_sonic_local.certificates import server_context
 from nova_sonic_local.clock import Clock, LoopClock
+from nova_sonic_local.control import Control
 from nova_sonic_local.http2 import Http2Protocol
 from nova_sonic_local.journal import Journal
 from nova_sonic_local.options import Options
 from nova_sonic_local.record import Recorder
 from nova_sonic_local.service import Service
 from nova_sonic_local.stream import House
+from nova_sonic_local.version import VERSION
 
 BACKLOG = 2048
 """Connections that may wait to be accepted; with asyncio's 100, five hundred clients that return at once stall for seconds."""
@@ -43,6 +45,7 @@ class NovaSonicLocal:
         self._ca_file: Path | None = None
         self._voice: Voice | None = None
         self._ports: tuple[int, int] = (0, 0)
+        self._admin_port: int | None = None
 
     @property
     def endpoint(self) -> str:
@@ -55,11 +58,43 @@ class NovaSonicLocal:
         return f"http://{self._url_host}:{self._ports[1]}"
 
     @property
+    def admin_endpoint(self) -> str | None:
+        """URL of the admin endpoint, None when there is none."""
+        return f"http://{self._url_host}:{self._admin_port}" if self._admin_port is not None else None
+
+    @property
+    def control(self) -> Control:
+        """What can be seen and done while it runs."""
+        if self._service is None:
+            raise RuntimeError("the emulator is not running")
+        return Control(self._service)
+
+    @property
     def ca_file(self) -> Path:
         """The certificate authority, PEM."""
         if self._ca_file is None:
             raise RuntimeError("the emulator is not running")
         return self._ca_file
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which clients find and trust it.
+
+        SSL_CERT_FILE is for AWS's Python SDK and whatever else uses OpenSSL's own store, NODE_EXTRA_CA_CERTS for Node, BEDROCK_CA_FILE for
+        the server of this project.
+        """
+        ca_file = str(self.ca_file.resolve())
+        key, secret = next(iter(self.options.secrets.items()), ("local", "local"))
+        return {
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
+            "SSL_CERT_FILE": ca_file,
+            "NODE_EXTRA_CA_CERTS": ca_file,
+            "BEDROCK_CA_FILE": ca_file,
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
 
     @property
     def voice(self) -> Voice | None:
@@ -117,6 +152,25 @@ class NovaSonicLocal:
         plain = await loop.create_server(factory, self.options.host, self.options.h2c_port, backlog=BACKLOG)
         stack.push_async_callback(self._stop, plain)
         self._ports = (secure.sockets[0].getsockname()[1], plain.sockets[0].getsockname()[1])
+
+        if self.options.admin_port is not None:
+            # Imported here: an emulator without this endpoint, as in most tests, starts without a library for HTTP.
+            from nova_sonic_local.admin import Admin, serve_admin  # noqa: PLC0415 -- see above
+
+            admin = Admin(self.control, self.about)
+            self._admin_port = await stack.enter_async_context(serve_admin(admin, self.options.host, self.options.admin_port))
+
+    def about(self) -> dict[str, object]:
+        """Return where it listens and who answers, for JSON."""
+        return {
+            "version": VERSION,
+            "endpoint": self.endpoint,
+            "h2c_endpoint": self.h2c_endpoint,
+            "ca_file": str(self.ca_file),
+            "brain": self.control.usual_brain,
+            "voice": type(self.voice).__name__,
+            "admin": self.admin_endpoint,
+        }
 
     async def _start_recorder(self, stack: contextlib.AsyncExitStack) -> Recorder | None:
         if self.options.record is None:

@@ -66,11 +66,16 @@ async def test_it_tells_a_person_where_it_listens() -> None:
     process = await start(*QUIET)
     assert process.stdout is not None
     async with asyncio.timeout(20):
-        lines = [await process.stdout.readline() for _ in range(5)]
+        lines = [(await process.stdout.readline()).decode() for _ in range(11)]
     process.terminate()
     await process.communicate()
+    exported = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines if line.startswith("export"))
 
-    assert [line.split()[0] for line in lines] == [b"endpoint", b"h2c_endpoint", b"ca_file", b"brain", b"voice"]
+    assert exported["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"].startswith("https://127.0.0.1:")
+    assert exported["SSL_CERT_FILE"] == exported["NODE_EXTRA_CA_CERTS"] == exported["BEDROCK_CA_FILE"]
+    assert (exported["AWS_ACCESS_KEY_ID"], exported["AWS_SECRET_ACCESS_KEY"]) == ("local", "local")
+    assert [line[0] for line in lines if line not in map("export {}\n".format, map("=".join, exported.items()))] == ["#"] * 3
+    assert lines[-1].startswith("# Admin endpoint: http://127.0.0.1:")
 
 
 @pytest.mark.parametrize(
