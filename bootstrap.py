@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -19,8 +20,10 @@ from api.health import Check, Health
 from config import ASSISTANTS, LOCAL_FOLDER, ROOT, Settings, StorageKind
 from local_emulator import EmulatorFailed, LocalEmulator
 from observers.session_log import SessionLog
-from s2s.bedrock.client import NovaSonicClient
+from s2s.bedrock.client import NovaSonicClient, region_endpoint
 from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
+from s2s.bedrock.http2.proxy import proxy_for
+from s2s.bedrock.stream import Timeouts
 from session.assistant import AssistantError, AssistantProfile, parse_assistant
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -253,6 +256,30 @@ def lend_local_credentials(settings: Settings, env: MutableMapping[str, str] = o
         env.setdefault("AWS_SECRET_ACCESS_KEY", LOCAL_KEY)
 
 
+def make_client(settings: Settings, endpoint: str | None, ca_file: Path | None, credentials: Credentials) -> NovaSonicClient:
+    """Return the client of the model that the settings ask for.
+
+    Raises:
+        StartFailed: the proxy is none that can be used.
+    """
+    proxies = {"https_proxy": settings.https_proxy or "", "no_proxy": settings.no_proxy}
+    try:
+        proxy = proxy_for(endpoint or region_endpoint(settings.region), proxies)
+    except ValueError as error:
+        raise StartFailed(f"HTTPS_PROXY: {error}") from None
+    return NovaSonicClient(
+        settings.region,
+        settings.model_id,
+        endpoint,
+        str(ca_file) if ca_file else None,
+        credentials,
+        transport=settings.model_transport,
+        timeouts=Timeouts(opening=settings.opening_ms / 1000),
+        streams_per_connection=settings.streams_per_connection,
+        proxy=proxy,
+    )
+
+
 async def _open_model(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> ModelClient:
     endpoint, ca_file = settings.model_endpoint, settings.model_ca_file
     credentials: Credentials | None = StaticCredentials(LOCAL_KEY, LOCAL_KEY) if settings.local else await find_credentials()
@@ -269,7 +296,7 @@ async def _open_model(settings: Settings, resources: AsyncExitStack, checks: dic
             raise StartFailed(str(error)) from error
         resources.push_async_callback(emulator.stop)
         endpoint, ca_file = local.uri, local.ca_file
-    client = NovaSonicClient(settings.region, settings.model_id, endpoint, str(ca_file) if ca_file else None, credentials)
+    client = make_client(settings, endpoint, ca_file, credentials)
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping
     return client

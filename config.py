@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from s2s.bedrock.interfaces import Transport
+
 ROOT = Path(__file__).resolve().parent
 ASSISTANTS = ROOT / "assistants"
 LOCAL_FOLDER = ROOT / ".local"
@@ -110,12 +112,6 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
-def _https_endpoint(value: str) -> str:
-    if urlsplit(value).scheme != "https":
-        raise ValueError("must be an address like https://host:port; the model's stream needs TLS")
-    return _endpoint(value)
-
-
 def _existing_file(value: str) -> Path:
     path = Path(value)
     if not path.is_file():
@@ -187,11 +183,35 @@ class Settings:
     )
     model_id: str = _setting("MODEL_ID", "Bedrock model id.", _matching(_MODEL_ID, "a Bedrock model id"), "amazon.nova-2-sonic-v1:0")
     model_endpoint: str | None = _setting(
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", _https_endpoint, None, shown=""
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", _endpoint, None, shown=""
     )
     model_ca_file: Path | None = _setting(
         "BEDROCK_CA_FILE", "PEM file with the authority that signed the model endpoint's certificate.", _existing_file, None, shown=""
     )
+    model_transport: Transport = _setting(
+        "BEDROCK_TRANSPORT",
+        "Which HTTP/2 carries the model's streams: h2, the server's own, or crt, the Common Runtime of AWS (https alone, no proxy).",
+        _choice(Transport),
+        Transport.H2,
+    )
+    streams_per_connection: int = _setting(
+        "BEDROCK_STREAMS_PER_CONNECTION",
+        "Streams that share a TCP connection to the model, and end together when it is lost; with crt it is always 1.",
+        _number(1, 100),
+        16,
+    )
+    opening_ms: int = _setting(
+        "BEDROCK_OPENING_MS", "How long the model may take to accept a stream, connecting included.", _number(500, 60_000), 2_800, unit="ms"
+    )
+    https_proxy: str | None = _setting(
+        "HTTPS_PROXY",
+        "Proxy on the way to the model, like http://user:password@host:3128; https_proxy wins over it.",
+        _text,
+        None,
+        shown="",
+        secret=True,
+    )
+    no_proxy: str = _setting("NO_PROXY", "Hosts that are reached without the proxy, separated by commas; no_proxy wins over it.", _text, "")
     orders_table: str = _setting("ORDERS_TABLE", "Table of the orders.", _matching(_TABLE_NAME, "a table name"), "nova-sonic-orders")
     appointments_table: str = _setting(
         "APPOINTMENTS_TABLE", "Table of the appointments.", _matching(_TABLE_NAME, "a table name"), "nova-sonic-appointments"
@@ -263,14 +283,20 @@ class Settings:
                     values[setting.name] = setting.metadata["parse"](text)
                 except ValueError as error:
                     problems.append(_problem(name, text, str(error), secret=setting.metadata["secret"]))
+        if values.get("model_transport") is Transport.CRT and str(values.get("model_endpoint", "")).startswith("http:"):
+            problems.append("BEDROCK_TRANSPORT=crt speaks to https endpoints alone, and AWS_ENDPOINT_URL_BEDROCK_RUNTIME is none")
         if problems:
             raise SettingsError(tuple(problems))
         return cls(**values)
 
 
+_WINNERS = {"AWS_DEFAULT_REGION": "AWS_REGION", "HTTPS_PROXY": "https_proxy", "NO_PROXY": "no_proxy"}
+"""Other names of a variable, which win: AWS_REGION as in the SDKs of AWS, the small ones as in curl."""
+
+
 def _winner(name: str, env: Mapping[str, str]) -> str:
-    # The SDKs of AWS differ in which of the two they read (SDK reference guide, "AWS Region"); the newer name wins there as well.
-    return "AWS_REGION" if name == "AWS_DEFAULT_REGION" and env.get("AWS_REGION", "").strip() else name
+    other = _WINNERS.get(name, name)
+    return other if env.get(other, "").strip() else name
 
 
 def _problem(name: str, text: str, reason: str, *, secret: bool) -> str:

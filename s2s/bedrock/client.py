@@ -4,27 +4,34 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
-from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
-from aws_sdk_bedrock_runtime.models import InvokeModelWithBidirectionalStreamOperationInput
-from smithy_aws_core.identity import AWSCredentialsIdentity, AWSIdentityProperties
-from smithy_core.aio.interfaces.identity import IdentityResolver
+from smithy_aws_core.identity import AWSCredentialsIdentity
 
 from s2s import failures
-from s2s.bedrock.connections import CannotConnect, Connection, Connections
-from s2s.bedrock.credentials import ChainCredentials, Credentials, PinnedIdentity
+from s2s.bedrock.credentials import ChainCredentials, Credentials
+from s2s.bedrock.crt.connections import CrtExchanges
 from s2s.bedrock.faults import model_error
-from s2s.bedrock.quiet import calm_loggers, filter_noise
-from s2s.bedrock.stream import Duplex, NovaSonicStream, Timeouts
-from s2s.bedrock.transport import RequestBody, StreamProtocolOfSdk, StreamTransport
-from s2s.events import InputEvent
+from s2s.bedrock.http2.pool import Http2Exchanges
+from s2s.bedrock.http2.proxy import Proxy
+from s2s.bedrock.interfaces import CannotConnect, Exchanges, StreamRefused, Transport
+from s2s.bedrock.quiet import calm_loggers
+from s2s.bedrock.sdk import Sdk
+from s2s.bedrock.stream import NovaSonicStream, Timeouts
+from s2s.errors import ModelError
+from s2s.events import AudioContentStart, AudioInput, ContentEnd, InputEvent, PromptStart, Role, SessionStart, TextContentStart, TextInput
 from s2s.limits import STRICT, TextProfile
 from s2s.models import ModelCapabilities, capabilities
 from s2s.protocol import StreamProtocol
 
 DEFAULT_TIMEOUTS: Final = Timeouts()
 PING_SECONDS: Final = 15.0
-"""How long an answer of ping holds: readiness is asked for often, and each question costs a TLS handshake."""
+"""How long an answer of ping holds: readiness is asked for often, and each question may cost a TLS handshake."""
+STREAMS_PER_CONNECTION: Final = 16
+"""Sessions that one TCP connection carries, and that its loss ends together."""
+
+
+def region_endpoint(region: str) -> str:
+    """Return the URI of Bedrock's runtime in a region (AWS General Reference, "Amazon Bedrock endpoints")."""
+    return f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
 class NovaSonicClient:
@@ -33,15 +40,17 @@ class NovaSonicClient:
     Args:
         region: AWS region, also part of every signature.
         model_id: Bedrock model id or ARN.
-        endpoint_uri: https URI in place of the region's own.
+        endpoint_uri: http or https URI in place of the region's own.
         ca_file: certificate authority of that endpoint; None for the system's.
         credentials: whom to sign as; None for botocore's chain.
+        transport: which HTTP/2 carries the streams.
         timeouts: how long to wait for the service.
-        streams_per_connection: how many sessions may die together when one TCP connection does.
+        streams_per_connection: how many sessions may die together when one TCP connection does; h2 only.
+        proxy: HTTP proxy on the way to the endpoint; h2 only.
         text_profile: how much text a stream may be given.
 
     Raises:
-        ValueError: the endpoint is not an https URI.
+        ValueError: the endpoint is no URI that the transport can speak to.
     """
 
     def __init__(
@@ -52,24 +61,30 @@ class NovaSonicClient:
         ca_file: str | None = None,
         credentials: Credentials | None = None,
         *,
+        transport: Transport = Transport.H2,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        streams_per_connection: int = 1,
+        streams_per_connection: int = STREAMS_PER_CONNECTION,
+        proxy: Proxy | None = None,
         text_profile: TextProfile = STRICT,
     ) -> None:
-        self._region = region
         self._capabilities = capabilities(model_id)
-        self._endpoint_uri = endpoint_uri or f"https://bedrock-runtime.{region}.amazonaws.com"
         self._credentials: Credentials = credentials or ChainCredentials()
         self._timeouts = timeouts
         self._text_profile = text_profile
-        self._connections = Connections(
-            self._endpoint_uri,
-            ca_file=ca_file,
-            streams_per_connection=streams_per_connection,
-            connect_seconds=timeouts.connect,
-        )
+        endpoint_uri = endpoint_uri or region_endpoint(region)
+        self._exchanges: Exchanges
+        if transport is Transport.H2:
+            self._exchanges = Http2Exchanges(
+                endpoint_uri,
+                ca_file=ca_file,
+                streams_per_connection=streams_per_connection,
+                connect_seconds=timeouts.connect,
+                proxy=proxy,
+            )
+        else:
+            self._exchanges = CrtExchanges(endpoint_uri, ca_file=ca_file, streams_per_connection=1, connect_seconds=timeouts.connect)
+        self._sdk = Sdk(region, endpoint_uri)
         self._streams: set[NovaSonicStream] = set()
-        self._sdk: AsyncBedrockRuntimeClient | None = None
         self._pinged_until = 0.0
         self._one_at_a_time = asyncio.Lock()
         calm_loggers()
@@ -91,29 +106,20 @@ class NovaSonicClient:
             ModelError: refused, unreachable, or not answered in time.
             LocalProtocolError: the opening breaks a rule of the stream; nothing was sent.
         """
-        protocol = StreamProtocol(self._capabilities, self._text_profile)
-        wires = protocol.send_group(opening)
-        filter_noise(asyncio.get_running_loop())
         identity = await self._credentials.identity()
-        connection = await self._connect()
         try:
-            duplex = await self._invoke(connection, PinnedIdentity(identity))
-        except BaseException:
-            await self._connections.release(connection, broken=True)
-            raise
-        stream = NovaSonicStream(
-            duplex=duplex, protocol=protocol, connections=self._connections, connection=connection, timeouts=self._timeouts
-        )
-        self._streams = {live for live in self._streams if not live.is_closed} | {stream}
-        try:
-            await stream.start(wires)
-        except BaseException:
-            await stream.close()
-            raise
-        return stream
+            async with asyncio.timeout(self._timeouts.opening):
+                try:
+                    return await self._open(opening, identity)
+                except StreamRefused:  # the connection was about to go; another will do
+                    return await self._open(opening, identity)
+        except TimeoutError:
+            raise failures.OPENING_TIMEOUT.error(f"no answer within {self._timeouts.opening:g} s") from None
+        except StreamRefused as error:
+            raise failures.UNREACHABLE.error(str(error)) from error
 
     async def ping(self) -> None:
-        """Find out whether a stream could be opened: there are credentials, and the endpoint speaks TLS with us.
+        """Find out whether a stream could be opened: there are credentials, and the endpoint speaks HTTP/2 with us.
 
         Raises:
             ModelError: it could not.
@@ -123,70 +129,54 @@ class NovaSonicClient:
             if loop.time() < self._pinged_until:
                 return
             await self._credentials.identity()
-            await self._connections.release(await self._connect(), broken=False)
+            try:
+                await self._exchanges.reach()
+            except CannotConnect as error:
+                raise model_error(error) from error
             self._pinged_until = loop.time() + PING_SECONDS
+
+    async def try_out(self) -> None:
+        """Open a stream and close it in order: signature, access, region and model are right. The service bills a few tokens for it.
+
+        Raises:
+            ModelError: they are not.
+        """
+        names = ("check", "check-system"), ("check", "check-audio")
+        voice = min(self._capabilities.voices, default="matthew")
+        stream = await self.open(
+            (
+                SessionStart(),
+                PromptStart("check", voice, 24_000),
+                TextContentStart(*names[0], Role.SYSTEM),
+                TextInput(*names[0], "Say nothing."),
+                ContentEnd(*names[0]),
+                AudioContentStart(*names[1]),
+                AudioInput(*names[1], bytes(3_200)),
+            )
+        )
+        await stream.close()
 
     async def aclose(self) -> None:
         """Close all streams and connections. Returns in bounded time."""
         streams, self._streams = self._streams, set()
         await asyncio.gather(*(stream.close() for stream in streams))
-        await self._connections.close()
-        if self._sdk is not None:
-            await self._sdk.close()
+        await self._exchanges.close()
+        await self._sdk.close()
 
-    async def _connect(self) -> Connection:
+    async def _open(self, opening: Sequence[InputEvent], identity: AWSCredentialsIdentity) -> NovaSonicStream:
+        protocol = StreamProtocol(self._capabilities, self._text_profile)
+        wires = protocol.send_group(opening)
         try:
-            return await self._connections.acquire()
-        except CannotConnect as error:
+            call = await self._sdk.invoke(self.model_id, self._exchanges, identity)
+        except (ModelError, StreamRefused):
+            raise
+        except Exception as error:  # whatever the SDK or the network raises before there is a request
             raise model_error(error) from error
-
-    async def _invoke(self, connection: Connection, identity: PinnedIdentity) -> Duplex:
-        body = RequestBody()
-
-        def of_this_stream(config: AsyncBedrockRuntimeConfig) -> None:
-            config.transport = StreamTransport(connection, body)
-            config.protocol = StreamProtocolOfSdk(body)
-            config.aws_credentials_identity_resolver = identity
-
-        operation = InvokeModelWithBidirectionalStreamOperationInput(model_id=self.model_id)
+        stream = NovaSonicStream(call=call, protocol=protocol, timeouts=self._timeouts, signed_until=identity.expiration)
+        self._streams = {live for live in self._streams if not live.is_closed} | {stream}
         try:
-            async with asyncio.timeout(self._timeouts.opening):  # the SDK waits for ever when it fails before it has a request
-                sdk = await self._client()
-                duplex: Duplex = await sdk.invoke_model_with_bidirectional_stream(operation, plugins=[of_this_stream])
-                return duplex
-        except TimeoutError:
-            raise failures.OPENING_TIMEOUT.error("the SDK made no request") from None
-
-    async def _client(self) -> AsyncBedrockRuntimeClient:
-        async with self._one_at_a_time:
-            if self._sdk is None:
-                # Profile and files are botocore's business: a profile that the SDK cannot read must not stop a client that needs none.
-                config = await AsyncBedrockRuntimeConfig.resolve(
-                    profile="default", fs=_EmptyFiles(), region=self._region, endpoint_uri=self._endpoint_uri, transport=_NoTransport()
-                )
-                # Without one the SDK looks for credential plug-ins in all installed packages, on the loop: 15 to 170 ms (measured).
-                config.aws_credentials_identity_resolver = _NoIdentity()
-                self._sdk = AsyncBedrockRuntimeClient(config)
-            return self._sdk
-
-
-class _EmptyFiles:
-    async def read_file(self, path: str) -> str | None:
-        """Return files in which the default profile sets nothing."""
-        del path
-        return "[default]\n"
-
-
-class _NoIdentity(IdentityResolver[AWSCredentialsIdentity, AWSIdentityProperties]):
-    async def get_identity(self, *, properties: AWSIdentityProperties) -> AWSCredentialsIdentity:
-        """Refuse: each stream brings its own identity."""
-        raise NotImplementedError
-
-
-class _NoTransport:
-    SUPPORTS_DUPLEX_STREAMING = True
-    TIMEOUT_EXCEPTIONS = ()
-
-    async def send(self, request: object) -> object:
-        """Refuse: each stream brings its own transport."""
-        raise NotImplementedError
+            await stream.start(wires)
+        except BaseException:
+            await stream.close()
+            raise
+        return stream

@@ -37,8 +37,9 @@ CLOSE_SECONDS: Final = 1.0
 class Credentials(Protocol):
     """Where a client gets its identity from."""
 
-    source: str
-    """Where they were found, for the log."""
+    @property
+    def source(self) -> str:
+        """Where they were found, for the log."""
 
     async def identity(self) -> AWSCredentialsIdentity:
         """Return an identity that holds for a stream's life, or at least now; its `expiration` is in UTC, None when it has no end.

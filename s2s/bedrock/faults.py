@@ -8,7 +8,7 @@ from smithy_aws_event_stream.exceptions import UnmodeledEventError
 from smithy_core.exceptions import CallError, SmithyError, SmithyIdentityError
 
 from s2s import failures
-from s2s.bedrock.connections import CannotConnect
+from s2s.bedrock.interfaces import CannotConnect, NotTrusted
 from s2s.errors import ModelError
 
 _UNMODELED: Final = re.compile(r"status: (\d{3})(?: - id: \S*#(\w+))?")
@@ -23,6 +23,8 @@ def model_error(error: BaseException) -> ModelError:
     """
     if isinstance(error, ModelError):
         return error
+    if isinstance(error, NotTrusted):
+        return failures.UNTRUSTED.error(str(error))
     if isinstance(error, CannotConnect):
         return failures.UNREACHABLE.error(str(error))
     if isinstance(error, TimeoutError):

@@ -4,6 +4,7 @@ Two stacks fit this shape: `http2/`, our own, and `crt/`, AWS's Common Runtime. 
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final, Protocol
 
 type Headers = Sequence[tuple[str, str]]
@@ -13,6 +14,15 @@ ROOM_BYTES: Final = 16 * 1024
 """While more than this waits for the peer's window, `room` waits: some seven frames of 32 ms on top of what the peer takes unread."""
 RECEIVE_WINDOW_BYTES: Final = 512 * 1024
 """How much of the model's output may wait unread in a stream: some seconds of speech in base64 twice over."""
+
+
+class Transport(StrEnum):
+    """Which HTTP/2 carries the streams."""
+
+    H2 = "h2"
+    """Our own, on asyncio."""
+    CRT = "crt"
+    """AWS's Common Runtime, guarded: one stream per connection, since it cannot reset one of several."""
 
 
 class CannotConnect(OSError):
@@ -40,6 +50,10 @@ class Exchange(Protocol):
     @property
     def is_over(self) -> bool:
         """Whether the response has ended or the stream is broken: nothing that is written now can be of use."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` would neither wait nor raise."""
 
     async def head(self) -> tuple[int, Headers]:
         """Return status and headers of the final response (1xx are passed over).

@@ -8,6 +8,7 @@ import pytest
 
 import config
 from config import LogFormat, LogLevel, Settings, SettingsError, StorageKind
+from s2s.bedrock.interfaces import Transport
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,13 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("AWS_REGION", "us-gov-west-1", "region", "us-gov-west-1"),
         ("MODEL_ID", "amazon.nova-2-5-sonic", "model_id", "amazon.nova-2-5-sonic"),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "https://127.0.0.1:8443/", "model_endpoint", "https://127.0.0.1:8443"),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:8080", "model_endpoint", "http://127.0.0.1:8080"),
+        ("BEDROCK_TRANSPORT", "CRT", "model_transport", Transport.CRT),
+        ("BEDROCK_STREAMS_PER_CONNECTION", "1", "streams_per_connection", 1),
+        ("BEDROCK_OPENING_MS", "5000", "opening_ms", 5000),
+        ("HTTPS_PROXY", "http://proxy:3128", "https_proxy", "http://proxy:3128"),
+        ("https_proxy", "http://proxy:3128", "https_proxy", "http://proxy:3128"),
+        ("NO_PROXY", "localhost,.internal", "no_proxy", "localhost,.internal"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "http://dynamodb:8000", "dynamodb_endpoint", "http://dynamodb:8000"),
         ("ORDERS_TABLE", "orders.test", "orders_table", "orders.test"),
         ("APPOINTMENTS_TABLE", "a_b", "appointments_table", "a_b"),
@@ -74,7 +82,6 @@ def test_a_variable_sets_its_field(variable: str, text: str, name: str, value: o
         ("AWS_DEFAULT_REGION", "Virginia"),
         ("MODEL_ID", "nova sonic"),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "localhost:8443"),
-        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://localhost:8443"),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "https://user:pw@host"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "ftp://host"),
         ("BEDROCK_CA_FILE", "/does/not/exist.pem"),
@@ -145,3 +152,14 @@ def test_settings_cannot_be_changed() -> None:
 
     with pytest.raises(FrozenInstanceError):
         settings.host = "elsewhere"  # type: ignore[misc]  # the assignment under test
+
+
+def test_the_common_runtime_needs_an_https_endpoint() -> None:
+    with pytest.raises(SettingsError, match="BEDROCK_TRANSPORT=crt"):
+        Settings.from_env({"BEDROCK_TRANSPORT": "crt", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://localhost:8080"})
+
+
+def test_a_proxys_password_is_never_shown() -> None:
+    settings = Settings.from_env({"HTTPS_PROXY": "http://user:hunter2@proxy:3128"})
+
+    assert "hunter2" not in repr(settings)

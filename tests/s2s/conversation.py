@@ -28,7 +28,7 @@ from s2s.models import DEFAULT_MODEL_ID
 from session.interfaces import ModelStream
 
 KEY, SECRET = "AKIDLOCAL", "local-secret"
-SHORT = Timeouts(connect=2.0, opening=1.0, write=0.7, closing=0.7)
+SHORT = Timeouts(connect=1.5, opening=2.0, write=0.7, closing=0.7)
 """So that a test of what never answers is over soon."""
 FRAME_BYTES = 1024
 

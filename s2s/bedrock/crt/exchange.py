@@ -1,4 +1,4 @@
-"""One HTTP/2 request and its response, both of them streams, on a connection of the Common Runtime.
+"""One request and its response on a connection of the Common Runtime.
 
 Built on awscrt's callback interface rather than its asyncio one, which cannot tell a reset from an orderly end, waits for ever for headers
 that a broken stream will never get, and loses data when a read is cancelled. Whatever ends the stream ends every wait here at once.
@@ -6,23 +6,16 @@ that a broken stream will never get, and loses data when a read is cancelled. Wh
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from enum import Enum
 from io import BytesIO
-from typing import Final
 
 from awscrt.http import Http2ClientConnection, Http2ClientStream, HttpRequest
 
-from s2s.bedrock.threads import call_on_loop, describe
-
-FRAMES_IN_FLIGHT: Final = 16
-"""Writes that the Common Runtime may hold: beyond its 64 KB window these are half a second of speech, then the writer waits."""
-
-type Headers = Sequence[tuple[str, str]]
-
-
-class StreamBroken(OSError):
-    """The stream ended otherwise than by END_STREAM on a whole response, or takes no more data."""
+from s2s.bedrock.crt.threads import call_on_loop, describe
+from s2s.bedrock.interfaces import ROOM_BYTES, Headers, StreamBroken
 
 
 class Ending(Enum):
@@ -35,21 +28,23 @@ class Ending(Enum):
     """Reset, GOAWAY, TCP loss, or closed by us."""
 
 
-class Exchange:
-    """A request that is being written while its response is being read. Belongs to one event loop.
+class CrtExchange:
+    """A request that is being written while its response is being read (interfaces.Exchange).
 
     Args:
         connection: an open HTTP/2 connection.
         request: method, path and headers.
+        release: gives the connection back; told whether the stream ended otherwise than in order.
     """
 
-    def __init__(self, connection: Http2ClientConnection, request: HttpRequest) -> None:
+    def __init__(self, connection: Http2ClientConnection, request: HttpRequest, release: Callable[[bool], Awaitable[None]]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._release: Callable[[bool], Awaitable[None]] | None = release
         self._ending = Ending.NOT_YET
         self._reason = "the response has ended"
         self._head: tuple[int, Headers] | None = None
         self._chunks: deque[bytes] = deque()
-        self._in_flight = 0
+        self._in_flight_bytes = 0
         self._changed = asyncio.Event()
         """Set by everything that may end a wait for the response."""
         self._writable = asyncio.Event()
@@ -65,8 +60,13 @@ class Exchange:
 
     @property
     def is_over(self) -> bool:
-        """Return whether nothing that is written now can be of use."""
+        """Whether nothing that is written now can be of use."""
         return self._ending is not Ending.NOT_YET
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` would not wait."""
+        return self._in_flight_bytes <= ROOM_BYTES and not self.is_over
 
     async def head(self) -> tuple[int, Headers]:
         """Return status and headers of the response.
@@ -80,58 +80,77 @@ class Exchange:
             await self._wait(self._changed)
         return self._head
 
-    async def write(self, data: bytes) -> None:
-        """Write a piece of the request; return when the runtime has room for it.
+    async def room(self) -> None:
+        """Wait until at most ROOM_BYTES are held by the runtime.
 
         Raises:
             StreamBroken: the stream is over.
         """
-        while self._in_flight >= FRAMES_IN_FLIGHT and not self.is_over:
+        while self._in_flight_bytes > ROOM_BYTES and not self.is_over:
             await self._wait(self._writable)
+        if self.is_over:
+            raise StreamBroken(self._reason)
+
+    def write(self, data: bytes) -> None:
+        """Hand a piece of the request to the runtime.
+
+        Raises:
+            StreamBroken: the stream is over.
+        """
         if self.is_over:
             raise StreamBroken(self._reason)
         self._write(data, is_last=False)
 
-    async def end_input(self) -> None:
-        """Write END_STREAM and wait until everything is written; nothing happens when the stream is over.
+    def end_input(self) -> None:
+        """Write END_STREAM; nothing happens when the stream is over.
 
         A server that ended first must not be written to, and need not be told.
         """
-        if self.is_over:
-            return
-        self._write(b"", is_last=True)
-        while self._in_flight and not self.is_over:
-            await self._wait(self._writable)
+        if not self.is_over:
+            with suppress(StreamBroken):
+                self._write(b"", is_last=True)
 
-    def __aiter__(self) -> "Exchange":
-        """Iterate over the body of the response."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next piece of the body.
+    async def read(self) -> bytes | None:
+        """Return everything that has come, waiting for the first of it; None at the end of the response.
 
         Raises:
-            StopAsyncIteration: the body is complete.
-            StreamBroken: it never will be.
+            StreamBroken: the response will never be whole.
         """
         while not self._chunks:
             if self._ending is Ending.IN_ORDER:
-                raise StopAsyncIteration
+                return None
             if self._ending is Ending.BROKEN:
                 raise StreamBroken(self._reason)
             await self._wait(self._changed)
-        chunk = self._chunks.popleft()
-        self._stream.update_window(len(chunk))  # only what was taken is refilled: a reader that stands still stops the peer
-        return chunk
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return everything that has come, without waiting."""
+        data = b"".join(self._chunks)
+        if data:
+            self._chunks.clear()
+            self._stream.update_window(len(data))  # only what was taken is refilled: a reader that stands still stops the peer
+        return data
+
+    async def close(self) -> None:
+        """Give the connection back, which closes it unless the stream ended in order or others are on it."""
+        release, self._release = self._release, None
+        is_broken = self._ending is not Ending.IN_ORDER
+        self._end(Ending.BROKEN, "closed by us")
+        if release is not None:
+            await release(is_broken)
 
     async def _wait(self, event: asyncio.Event) -> None:
         event.clear()
         await event.wait()
 
     def _write(self, data: bytes, *, is_last: bool) -> None:
-        self._in_flight += 1
-        written = self._stream.write_data(BytesIO(data) if data else None, is_last)
-        written.add_done_callback(lambda future: call_on_loop(self._loop, self._wrote, future.exception()))
+        try:
+            written: Future[None] = self._stream.write_data(BytesIO(data) if data else None, is_last)
+        except RuntimeError as error:  # the stream ended on the runtime's thread, and the loop is about to hear of it
+            raise StreamBroken(describe(error)) from error
+        self._in_flight_bytes += len(data)
+        written.add_done_callback(lambda future: call_on_loop(self._loop, self._wrote, len(data), future.exception()))
 
     # From here on: on the runtime's thread, handing over to the loop.
 
@@ -151,8 +170,8 @@ class Exchange:
         self._chunks.append(chunk)
         self._changed.set()
 
-    def _wrote(self, error: BaseException | None) -> None:
-        self._in_flight -= 1
+    def _wrote(self, size: int, error: BaseException | None) -> None:
+        self._in_flight_bytes -= size
         if error is not None:
             self._end(Ending.BROKEN, describe(error))
         self._writable.set()
