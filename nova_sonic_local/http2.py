@@ -285,6 +285,7 @@ class Http2Protocol(asyncio.Protocol):
 
     def freeze(self) -> None:
         """Read and write nothing more, and stay open: what comes is thrown away, so that the client's end is still noticed."""
+        self._flush()
         self._ending = Ending.FROZEN
 
     def close(self) -> None:

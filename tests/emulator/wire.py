@@ -15,9 +15,20 @@ from urllib.parse import urlsplit
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    PingAckReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
+from hyperframe.frame import Frame, GoAwayFrame
 
-from nova_sonic_local.framing import Message, MessageDecoder, encode_message, text_header
+from nova_sonic_local.framing import FramingError, Message, MessageDecoder, encode_message, text_header
 
 PATH = "/model/amazon.nova-2-sonic-v1%3A0/invoke-with-bidirectional-stream?"
 TIMEOUT_SECONDS = 10.0
@@ -60,7 +71,8 @@ class RawStream:
     body: bytes = b""
     is_ended: bool = False
     reset_code: int | None = None
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    informational: list[int] = field(default_factory=list)
+    framing_errors: int = 0
     decoder: MessageDecoder = field(default_factory=MessageDecoder)
 
     @property
@@ -83,8 +95,17 @@ class RawStream:
         self.client.h2.end_stream(self.stream_id)
         self.client.flush()
 
+    def decode(self, data: bytes) -> None:
+        """Take the messages that are whole; what is behind a broken one may be lost."""
+        for piece in (data, b""):
+            try:
+                self.messages += self.decoder.feed(piece)
+            except FramingError:
+                self.framing_errors += 1
+
     def events(self) -> list[Json]:
-        return [decode_chunk(message) for message in self.messages if message.value(":message-type") == "event"]
+        chunks = [message for message in self.messages if message.value(":event-type") == "chunk"]
+        return [decode_chunk(message) for message in chunks]
 
     def named(self, name: str) -> list[Json]:
         return [event[name] for event in self.events() if name in event]
@@ -139,16 +160,28 @@ def decode_chunk(message: Message) -> Json:
     return body
 
 
+class _PatientConnection(H2Connection):
+    """Goes on after the peer's GOAWAY."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code = ErrorCodes(frame.error_code)
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
 class RawClient:
     """One connection: `async with RawClient(endpoint, ca_file) as client`."""
 
     def __init__(self, endpoint: str, ca_file: Path | None = None) -> None:
         self.url = urlsplit(endpoint)
         self.ca_file = ca_file
-        self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self.h2 = _PatientConnection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self.streams: dict[int, RawStream] = {}
         self.is_lost = False
         self.goaway_code: int | None = None
+        self.last_stream_id: int | None = None
+        self.pongs = 0
         self.is_acknowledging = True
         self._change = asyncio.Event()
 
@@ -213,7 +246,7 @@ class RawClient:
                 stream = self.streams[event.stream_id or 0]
                 stream.body += event.data or b""
                 if stream.status == 200:
-                    stream.messages += stream.decoder.feed(event.data or b"")
+                    stream.decode(event.data or b"")
                 if self.is_acknowledging:
                     self.h2.acknowledge_received_data(event.flow_controlled_length or 0, stream.stream_id)
             case StreamEnded():
@@ -222,6 +255,12 @@ class RawClient:
                 self.streams[event.stream_id or 0].reset_code = int(event.error_code or 0)
             case ConnectionTerminated():
                 self.goaway_code = int(event.error_code or 0)
+                self.last_stream_id = event.last_stream_id
+            case InformationalResponseReceived():
+                head = {str(name): str(value) for name, value in event.headers or ()}
+                self.streams[event.stream_id or 0].informational.append(int(head[":status"]))
+            case PingAckReceived():
+                self.pongs += 1
             case _:
                 pass
 
