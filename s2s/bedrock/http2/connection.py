@@ -192,18 +192,21 @@ class Connection:
         if self.is_closed:
             return
         try:
-            for kind, flags, number, payload in self._splitter.feed(data):
-                try:
-                    if kind == frames.DATA and self._block is None and self.peer is not None:
-                        self._on_data(flags, number, payload)
-                    else:
-                        self._on_frame(kind, flags, number, payload)
-                except StreamViolation as violation:
-                    self._reset(violation.stream, violation.code, f"the peer broke HTTP/2: {violation}")
-                if self.is_closed:
-                    return
+            self._receive(data)
         except PeerViolation as violation:
             self.close(f"the peer broke HTTP/2: {violation}", violation.code)
+
+    def _receive(self, data: bytes) -> None:
+        for kind, flags, number, payload in self._splitter.feed(data):
+            try:
+                if kind == frames.DATA and self._block is None and self.peer is not None:
+                    self._on_data(flags, number, payload)
+                else:
+                    self._on_frame(kind, flags, number, payload)
+            except StreamViolation as violation:
+                self._reset(violation.stream, violation.code, f"the peer broke HTTP/2: {violation}")
+            if self.is_closed:
+                return
 
     def _on_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if self.peer is None and (kind != frames.SETTINGS or flags & frames.ACK):
