@@ -84,7 +84,7 @@ class RawStream:
 
     async def write(self, data: bytes) -> None:
         while data:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self.client.timeout_seconds):
                 while (room := min(self.client.h2.local_flow_control_window(self.stream_id), 16_384)) <= 0:
                     await self.client.wait()
             self.client.h2.send_data(self.stream_id, data[:room])
@@ -124,7 +124,7 @@ class RawStream:
         def found() -> list[Json]:
             return [event for event in self.named(name) if all(event.get(key) == value for key, value in members.items())]
 
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(self.client.timeout_seconds):
             while len(found()) < count:
                 if self.is_over:
                     raise AssertionError(f"the stream ended without {name}: {self.exception() or self.reset_code}")
@@ -132,13 +132,13 @@ class RawStream:
         return found()[count - 1]
 
     async def head(self) -> int:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(self.client.timeout_seconds):
             while not self.status and not self.is_over:
                 await self.client.wait()
         return self.status
 
     async def ending(self) -> Ending:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(self.client.timeout_seconds):
             while not self.is_over:
                 await self.client.wait()
         return Ending(self.status, self.headers, self.events(), self.exception(), self.body, self.reset_code, self.is_ended)
@@ -183,14 +183,15 @@ class RawClient:
         self.last_stream_id: int | None = None
         self.pongs = 0
         self.is_acknowledging = True
+        self.timeout_seconds = TIMEOUT_SECONDS
         self._change = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         context = None
         if self.url.scheme == "https":
-            context = ssl.create_default_context(cafile=str(self.ca_file))
+            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
             context.set_alpn_protocols(["h2"])
-        self.reader, self.writer = await asyncio.open_connection(self.url.hostname, self.url.port, ssl=context)
+        self.reader, self.writer = await asyncio.open_connection(self.url.hostname, self.url.port or 443, ssl=context)
         self.h2.initiate_connection()
         self.flush()
         self.task = asyncio.create_task(self._read())
