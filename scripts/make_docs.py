@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config import Settings
 from s2s import failures
-from scripts import draw_state_machines, render_protocol_reference, requirements_page
+from scripts import draw_state_machines, emulator_faults_page, render_protocol_reference, requirements_page
 from session.errors import InternalError, SessionError, model_failure
 from tools import catalogue
 
@@ -128,6 +128,7 @@ def pages() -> dict[Path, str]:
         requirements_page.PAGE: requirements_page.render(),
         render_protocol_reference.PAGE: render_protocol_reference.render(),
         draw_state_machines.PAGE: draw_state_machines.render(),
+        emulator_faults_page.PAGE: emulator_faults_page.render(),
         REFERENCE / "tools.md": catalogue.reference_page(),
         ROOT / ".env.example": env_example(),
     }
