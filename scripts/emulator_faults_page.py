@@ -26,7 +26,7 @@ Several faults are separated by commas: `late_head:2,rst:CANCEL@toolUse`.
 | --- | --- |
 | request header `{HEADER}` | This one. It replaces what the emulator was started with. |
 | `--fault`, or `Options.fault`, which may be a function | All; a function is asked once for each stream. |
-| a [script](scenarios.md#scripts): `fault` at its top, `fault` in a turn | All that follow the script; in a turn from when its answer begins. |
+| a [script](scenarios.md#scripts): `fault` at its top, or in a turn | All that follow it; in a turn from when its answer begins. |
 | the admin endpoint, or `Stream.inject` | One that runs: at once, or at a moment that counts from there. |
 
 ## When they come
