@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from nova_sonic_local.brains.chat_settings import KEY_VARIABLE, ChatSettings
 from nova_sonic_local.brains.script import ScriptError
 from nova_sonic_local.envelope import SignatureCheck
 from nova_sonic_local.faults import parse_faults
@@ -29,12 +30,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8443, help="port for HTTP/2 over TLS, 0 for a free one (default %(default)s)")
     parser.add_argument("--h2c-port", type=int, default=0, help="port for HTTP/2 without TLS, 0 for a free one (default)")
     parser.add_argument("--admin-port", type=_admin_port, default=0, help="port of the admin endpoint, 0 for a free one (default), or off")
-    parser.add_argument("--brain", choices=("demo", "script", "echo"), default="demo", help="who answers (default %(default)s)")
-    parser.add_argument("--scenario", type=Path, help="TOML file for the demo or script brain")
+    parser.add_argument("--brain", choices=("demo", "script", "echo", "chat"), default="demo", help="who answers (default %(default)s)")
+    parser.add_argument("--scenario", type=Path, help="TOML file for the demo or script brain, or what the chat brain recognises")
     parser.add_argument("--scenario-dir", type=_folder, help="scenarios and scripts that a stream can ask for by name")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write each stream to a file in this folder")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="answer from a recording instead of a brain")
     parser.add_argument("--keep-sound", action="store_true", help="keep the samples in the admin endpoint's transcripts")
+    _add_chat_arguments(parser)
     parser.add_argument("--voice", choices=("auto", "espeak", "flite", "builtin"), default="auto", help="who speaks (default %(default)s)")
     parser.add_argument("--signatures", choices=[check.value for check in SignatureCheck], default="off", help="check of signatures")
     parser.add_argument("--secret", action="append", default=[], metavar="ID=SECRET", help="a key for the strict check; may be repeated")
@@ -50,6 +52,33 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin closes")
     parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     return parser.parse_args(arguments)
+
+
+def _add_chat_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--chat-url", default="", help="OpenAI-compatible API for the chat brain, as http://127.0.0.1:11434/v1")
+    parser.add_argument("--chat-model", default="", help="model of that API")
+    parser.add_argument("--chat-key-file", type=Path, help=f"file with the key of that API; else the variable {KEY_VARIABLE}, else none")
+    parser.add_argument("--chat-transcription-model", default="", help="model that writes down what was spoken, by /audio/transcriptions")
+    parser.add_argument("--chat-transcription-url", default="", help="API of that model, if it is not --chat-url")
+
+
+def _chat_settings(arguments: argparse.Namespace) -> ChatSettings | None:
+    """Return where the chat endpoint is, None when the command line names none."""
+    if not arguments.chat_url and not arguments.chat_model:
+        return None
+    key = os.environ.get(KEY_VARIABLE, "")
+    if arguments.chat_key_file is not None:
+        try:
+            key = arguments.chat_key_file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--chat-key-file: {arguments.chat_key_file} cannot be read: {type(error).__name__}") from None
+    return ChatSettings(
+        arguments.chat_url,
+        arguments.chat_model,
+        key.strip(),
+        transcription_model=arguments.chat_transcription_model,
+        transcription_url=arguments.chat_transcription_url,
+    )
 
 
 def _fault(text: str) -> str:
@@ -71,7 +100,7 @@ def to_options(arguments: argparse.Namespace) -> Options:
     """Return the options of a command line.
 
     Raises:
-        ValueError: a secret is not of the form ID=SECRET.
+        ValueError: a secret is not of the form ID=SECRET, or the chat endpoint cannot be used.
     """
     if not all("=" in pair for pair in arguments.secret):
         raise ValueError("--secret: must be ID=SECRET")
@@ -87,6 +116,7 @@ def to_options(arguments: argparse.Namespace) -> Options:
         record=arguments.record,
         replay=arguments.replay,
         keep_sound=arguments.keep_sound,
+        chat=_chat_settings(arguments),
         voice=arguments.voice,
         signatures=SignatureCheck(arguments.signatures),
         secrets=dict(pair.partition("=")[::2] for pair in arguments.secret),

@@ -1,8 +1,8 @@
 """Which brain and which voice an emulator, or one of its streams, plays with.
 
 A stream chooses its brain by the request header `x-nova-sonic-local-brain: name[:scenario]`; the scenario is the name of a file in the
-folder that the command line gave, without `.toml`, and never a path. The demo brain and the synthesisers are imported only when they are
-asked for.
+folder that the command line gave, without `.toml`, and never a path. The demo and chat brains and the synthesisers are imported only when
+they are asked for.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from nova_sonic_local.options import BrainFactory, ClosableBrains, Options
 from nova_sonic_local.replay import Recording, load_recording
 
 HEADER: Final = "x-nova-sonic-local-brain"
+LONGEST_NAME: Final = 100
+"""More of what a client asks for is neither looked up nor repeated to it."""
 FOLLOW_SCENARIOS: Final = ("demo", "script")
 """The brains that a scenario can be chosen for."""
 
@@ -54,8 +56,13 @@ def choose_brain(options: Options) -> BrainFactory | None:
         case "demo":
             factory: BrainFactory = import_module("nova_sonic_local.brains.demo").demo_factory(options.scenario)
             return factory
+        case "chat":
+            if options.chat is None:
+                raise ValueError("the chat brain has no endpoint: the emulator was started without --chat-url and --chat-model")
+            chat: BrainFactory = import_module("nova_sonic_local.brains.chat").ChatBrains(options.chat, options.scenario)
+            return chat
         case name:
-            raise ValueError(f"no brain is called {name!r}; there are demo, script and echo")
+            raise ValueError(f"no brain is called {name!r}; there are demo, script, echo and chat")
 
 
 class Casting:
@@ -83,7 +90,7 @@ class Casting:
         Raises:
             CastingError: there is no such brain or scenario, or it cannot be used.
         """
-        wanted = wanted or self.usual
+        wanted = (wanted or self.usual)[:LONGEST_NAME]
         name, colon, scenario = wanted.partition(":")
         async with self._busy:
             path = await asyncio.to_thread(self._find_scenario, name, scenario) if colon else self._usual_scenario(name)

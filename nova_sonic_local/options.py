@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from nova_sonic_local.brains.chat_settings import ChatSettings
 from nova_sonic_local.brains.interface import Brain, Prompt, Voice
 from nova_sonic_local.envelope import SignatureCheck
 from nova_sonic_local.manner import Manner
@@ -48,9 +49,9 @@ class Options:
     ca_dir: Path | None = None
     """Where the certificate authority is kept; None makes one for this run."""
     brain: str | BrainFactory = "script"
-    """demo, script, echo, or what makes a brain for a prompt."""
+    """demo, script, echo, chat, or what makes a brain for a prompt."""
     scenario: Path | None = None
-    """File for the demo or script brain."""
+    """File for the demo or script brain; what the chat brain recognises in speech."""
     scenario_dir: Path | None = None
     """Where the scenarios are that a stream can ask for by name; None is nowhere."""
     record: Path | None = None
@@ -59,6 +60,8 @@ class Options:
     """A recording that answers instead of a brain."""
     keep_sound: bool = False
     """Whether transcripts keep the samples, not only their number."""
+    chat: ChatSettings | None = None
+    """The endpoint of the chat brain; None is no such brain."""
     voice: str | Voice = "builtin"
     """auto, espeak, flite, builtin, or a voice."""
     signatures: SignatureCheck = SignatureCheck.OFF
