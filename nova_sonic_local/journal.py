@@ -16,9 +16,9 @@ from typing import NamedTuple, Protocol
 from nova_sonic_local.clock import Clock
 from nova_sonic_local.ending import Cut
 from nova_sonic_local.exchange import StreamLost
-from nova_sonic_local.order import State
 from nova_sonic_local.refusals import Refused
 from nova_sonic_local.signing import SignatureError
+from nova_sonic_local.states import State
 
 STREAMS_KEPT = 100
 """Ended streams whose transcripts are kept."""
@@ -178,22 +178,21 @@ class StreamLog:
         traffic.bytes += size
         self._number += 1
         row = Row(self._number, self._clock.now() - self._opened, direction, size, audio_bytes, data)
-        is_kept = self.kept_bytes + size <= self._limit_bytes
         if audio_bytes is not None:
             traffic.audio_events += 1
-            self._keep(self._audio, row, AUDIO_EVENTS_KEPT, is_kept=is_kept and self._keeps_sound)
+            self._keep(self._audio, row, AUDIO_EVENTS_KEPT, is_wanted=self._keeps_sound)
         elif len(self._first) < FIRST_EVENTS_KEPT:
-            self._keep(self._first, row, FIRST_EVENTS_KEPT, is_kept=is_kept)
+            self._keep(self._first, row, FIRST_EVENTS_KEPT)
         else:
-            self._keep(self._newest, row, NEWEST_EVENTS_KEPT, is_kept=is_kept)
+            self._keep(self._newest, row, NEWEST_EVENTS_KEPT)
         for observer in self._observers:
             observer.observe(row)
 
-    def _keep(self, rows: deque[Row], row: Row, most: int, *, is_kept: bool) -> None:
+    def _keep(self, rows: deque[Row], row: Row, most: int, *, is_wanted: bool = True) -> None:
         if len(rows) >= most:
             gone = rows.popleft()
             self.kept_bytes -= len(gone.data or b"")
-        if is_kept:
+        if is_wanted and self.kept_bytes + row.size <= self._limit_bytes:
             self.kept_bytes += row.size
             rows.append(row)
         else:
