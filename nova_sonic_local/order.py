@@ -1,11 +1,9 @@
 """Which input events are legal now: the order of a stream, as far as it is known.
 
-    NEW --sessionStart--> SESSION --promptStart--> PROMPT --TEXT SYSTEM--> HISTORY --AUDIO--> AUDIO_OPEN --contentEnd--> AUDIO_CLOSED
-    PROMPT..AUDIO_CLOSED --promptEnd--> PROMPT_DONE --sessionEnd--> DONE
-
-HISTORY takes finished USER and ASSISTANT texts that begin with USER and alternate; AUDIO_OPEN takes audioInput, typed turns and results
-of pending tool calls; no audio may come while a TEXT block is open (Amazon Nova user guide, and reports of "Chat history should be sent
-completely before streaming audio."). Each mistake has its row in `refusals.py`. Pure: `accept` answers what an event means.
+The table of `states.py` says which kind of event may follow. Beside it there are rules over names, counts and content: names of blocks are
+used once, a block is not closed empty, no audio comes while a TEXT block is open (Amazon Nova user guide, and reports of "Chat history
+should be sent completely before streaming audio."), every tool call gets one result, and history alternates and fits its limits. Each
+mistake has its row in `refusals.py`. Pure: `accept` answers what an event means.
 """
 
 from dataclasses import dataclass, field
@@ -37,22 +35,10 @@ from nova_sonic_local.members import refuse
 from nova_sonic_local.models import RELAXED_TEXT, STRICT_TEXT, Model
 from nova_sonic_local.parsing import Checks
 from nova_sonic_local.refusals import Refusal, Refused
+from nova_sonic_local.states import State, Step, follow
 
 _LONGEST_TEXT = 1_000_000
 """Characters of one block: no limit of the service is known, but memory has one."""
-
-
-class State(Enum):
-    """Where the stream is."""
-
-    NEW = "new"
-    SESSION = "session"
-    PROMPT = "prompt"
-    HISTORY = "history"
-    AUDIO_OPEN = "audio_open"
-    AUDIO_CLOSED = "audio_closed"
-    PROMPT_DONE = "prompt_done"
-    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +106,9 @@ class OrderEngine:
         self.state = State.NEW
         self._model_id = model_id
         self._model = model
-        self._checks = checks
+        self._is_strict = checks is Checks.STRICT
         self._pending = pending_tools
-        self._limits = STRICT_TEXT if checks is Checks.STRICT else RELAXED_TEXT
+        self._limits = STRICT_TEXT if self._is_strict else RELAXED_TEXT
         self._endpointing: Endpointing | None = None
         self._prompt = PromptStart("", "", 0, ())
         self._blocks: dict[str, _Block] = {}
@@ -165,61 +151,44 @@ class OrderEngine:
             case _:
                 assert_never(event)
 
+    def _move(self, step: Step) -> None:
+        """Go on in the table."""
+        after = follow(self.state, step, is_strict=self._is_strict)
+        if isinstance(after, Refusal):
+            refuse(after)
+        self.state = after
+
     def _session_start(self, event: SessionStart) -> Meaning:
-        if self.state is not State.NEW:
-            refuse()
-        self.state = State.SESSION
+        self._move(Step.SESSION_START)
         self._endpointing = event.endpointing
         return None
 
     def _prompt_start(self, event: PromptStart) -> Meaning:
-        if self.state is State.NEW or self.state is State.DONE:
-            refuse()
-        if self.state is not State.SESSION:
-            if self._checks is Checks.STRICT:
-                refuse()
-            return None
-        self.state = State.PROMPT
-        self._prompt = event
+        is_first = self.state is State.SESSION
+        self._move(Step.PROMPT_START)
+        if is_first:
+            self._prompt = event
         return None
 
     def _open(self, event: TextStart | AudioStart | ToolStart) -> Meaning:
-        if self.state in (State.NEW, State.SESSION, State.PROMPT_DONE, State.DONE) or event.prompt != self._prompt.prompt:
-            refuse()
-        if event.content in self._names:
+        if event.prompt != self._prompt.prompt or event.content in self._names:
             refuse()
         self._names.add(event.content)
         self._blocks[event.content] = _Block(event)
         return None
 
     def _open_text(self, event: TextStart) -> Meaning:
-        match self.state:
-            case State.PROMPT:
-                if event.role is not TextRole.SYSTEM:
-                    refuse(Refusal.FIRST_NOT_SYSTEM)
-                self.state = State.HISTORY
-            case State.HISTORY | State.AUDIO_OPEN | State.AUDIO_CLOSED if event.role is TextRole.SYSTEM:
-                refuse(Refusal.SECOND_SYSTEM)
-            case State.AUDIO_OPEN | State.AUDIO_CLOSED if event.role is TextRole.SYSTEM_SPEECH:
-                refuse(Refusal.HISTORY_AFTER_AUDIO)
-            case State.AUDIO_OPEN | State.AUDIO_CLOSED if event.role is TextRole.USER and not event.interactive:
-                refuse(Refusal.HISTORY_AFTER_AUDIO)
-            case _:
-                pass
+        self._move(_text_step(event))
         if self._open_texts():
             refuse()
         return self._open(event)
 
     def _open_audio(self, event: AudioStart) -> Meaning:
-        if self.state is State.PROMPT:
-            refuse(Refusal.FIRST_NOT_SYSTEM)
         if self._open_texts():
             refuse(Refusal.HISTORY_AFTER_AUDIO)
-        if self.state is not State.HISTORY:
-            refuse()
+        self._move(Step.AUDIO)
         self._open(event)
-        self.state = State.AUDIO_OPEN
-        self._history.check(is_strict=self._checks is Checks.STRICT)
+        self._history.check(is_strict=self._is_strict)
         prompt = Prompt(
             self._model_id,
             self._prompt.voice_id,
@@ -232,8 +201,7 @@ class OrderEngine:
         return Ready(prompt, self._prompt.prompt, self._endpointing, self._typed)
 
     def _open_tool(self, event: ToolStart) -> Meaning:
-        if self.state is State.PROMPT:
-            refuse(Refusal.FIRST_NOT_SYSTEM)
+        self._move(Step.TOOL)
         if event.media_type != "text/plain":
             refuse(Refusal.TOOL_RESULT_MEDIA_TYPE)
         if event.tool_use_id not in self._pending:
@@ -251,10 +219,10 @@ class OrderEngine:
         return block
 
     def _audio_input(self, event: AudioInput) -> Meaning:
-        is_late = self.state in (State.AUDIO_CLOSED, State.PROMPT_DONE, State.DONE)
-        if is_late and self._checks is Checks.RELAXED:
+        self._move(Step.AUDIO_INPUT)
+        if self.state is not State.AUDIO_OPEN:
             return None
-        if self._open_texts() or self.state is State.HISTORY:
+        if self._open_texts():
             refuse(Refusal.HISTORY_AFTER_AUDIO)
         if not isinstance(self._block(event.prompt, event.content).start, AudioStart):
             refuse()
@@ -292,8 +260,8 @@ class OrderEngine:
             case TextStart():
                 return self._finish_text(block.start, "".join(block.texts))
             case AudioStart():
-                self.state = State.AUDIO_CLOSED
-                return Border.AUDIO
+                self._move(Step.AUDIO_END)
+                return Border.AUDIO if self.state is State.AUDIO_CLOSED else None
             case ToolStart():
                 if block.start.tool_use_id not in self._pending:
                     refuse()
@@ -315,21 +283,28 @@ class OrderEngine:
         return None
 
     def _prompt_end(self, event: PromptEnd) -> Meaning:
-        if self.state in (State.NEW, State.SESSION, State.PROMPT_DONE, State.DONE) or event.prompt != self._prompt.prompt:
+        if event.prompt != self._prompt.prompt:
             refuse()
-        if self._blocks and self._checks is Checks.STRICT:
+        if self._blocks and self._is_strict:
             refuse(Refusal.CONTENT_OPEN)
-        if self.state in (State.PROMPT, State.HISTORY):
-            refuse(Refusal.NO_AUDIO)
-        self.state = State.PROMPT_DONE
+        self._move(Step.PROMPT_END)
         return Border.PROMPT
 
     def _session_end(self) -> Meaning:
-        is_early = self.state is not State.PROMPT_DONE
-        if self.state is State.DONE or self.state is State.NEW or (is_early and self._checks is Checks.STRICT):
-            refuse()
-        self.state = State.DONE
+        self._move(Step.SESSION_END)
         return Border.SESSION
+
+
+def _text_step(event: TextStart) -> Step:
+    match event.role:
+        case TextRole.SYSTEM:
+            return Step.SYSTEM
+        case TextRole.SYSTEM_SPEECH:
+            return Step.STYLE
+        case TextRole.ASSISTANT:
+            return Step.ASSISTANT
+        case TextRole.USER:
+            return Step.TYPED if event.interactive else Step.PAST
 
 
 def _parse_result(text: str) -> dict[str, object]:

@@ -28,12 +28,13 @@ from nova_sonic_local.journal import StreamLog, describe_ending
 from nova_sonic_local.mishaps import Mishaps, Withheld
 from nova_sonic_local.models import Model
 from nova_sonic_local.options import Head, Options
-from nova_sonic_local.order import Answered, Border, Heard, Meaning, OrderEngine, Ready, State, Typed
+from nova_sonic_local.order import Answered, Border, Heard, Meaning, OrderEngine, Ready, Typed
 from nova_sonic_local.parsing import EventParser, unwrap_chunk
 from nova_sonic_local.refusals import Refusal, Refused
 from nova_sonic_local.replay import Playback, Recording, ReplayEngine
 from nova_sonic_local.responses import send_stream_head
 from nova_sonic_local.signing import SignatureError
+from nova_sonic_local.states import State
 from nova_sonic_local.turns import TurnEngine
 
 SPEECH_AHEAD_BYTES = 64 * 1024

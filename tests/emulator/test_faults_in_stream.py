@@ -53,11 +53,14 @@ async def test_an_error_in_the_stream_is_told_and_ends_it(text: str, code: str) 
     assert ending.is_ended
 
 
-async def test_the_content_filter_speaks_in_the_words_of_the_service() -> None:
-    _, ending = await ended_by("content_filter@7")
+@pytest.mark.parametrize("refusal", list(Refusal), ids=lambda refusal: refusal.name)
+async def test_every_text_on_record_can_be_asked_for(refusal: Refusal) -> None:
+    _, ending = await ended_by(f"exception:{refusal.name.lower()}@7")
 
-    assert ending.exception is not None
-    assert ending.exception[1].endswith(Refusal.CONTENT_FILTER.value.text)
+    assert ending.exception == (
+        refusal.value.member.value,
+        f"RequestId={ending.headers['x-amzn-requestid']} : {refusal.value.text}",
+    )
 
 
 async def test_a_stream_can_end_in_good_order_without_being_asked_to() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_sonic_local.models import MODELS
-from nova_sonic_local.order import OrderEngine, State
+from nova_sonic_local.order import OrderEngine
 from nova_sonic_local.parsing import Checks, EventParser
 from nova_sonic_local.refusals import Refused
+from nova_sonic_local.states import State
 from tests.emulator.wire import (
     PROMPT_END,
     SESSION_END,

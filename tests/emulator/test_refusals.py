@@ -7,10 +7,11 @@ import pytest
 
 from nova_sonic_local.models import MODELS
 from nova_sonic_local.options import Options
-from nova_sonic_local.order import OrderEngine, State
+from nova_sonic_local.order import OrderEngine
 from nova_sonic_local.parsing import Checks, EventParser
 from nova_sonic_local.refusals import Refusal, Refused
 from nova_sonic_local.server import NovaSonicLocal
+from nova_sonic_local.states import State
 from tests.emulator.wire import (
     PROMPT_END,
     SESSION_END,
