@@ -105,28 +105,32 @@ class Dialler:
             raise
         except ssl.SSLCertVerificationError as error:
             raise NotTrusted(f"the certificate of {self._endpoint} is not trusted: {describe_distrust(error)}") from error
-        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some failures of a socket
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # RuntimeError: uvloop, of a socket; ValueError: no name that DNS or TLS can carry
             raise CannotConnect(f"no connection to {self._endpoint}: {self._describe(error)}") from error
 
     async def _dial(self, make_wire: Callable[[], Wire]) -> Wire:
         target = self._proxy or self._endpoint
         connected = await self._connect(target.host, target.port)
-        try:
-            if self._proxy is not None:
-                self._step = f"the proxy {self._proxy} gives no answer"
+        if self._proxy is not None:
+            self._step = f"the proxy {self._proxy} gives no answer"
+            try:
                 await tunnel(connected, self._proxy, self._endpoint.host, self._endpoint.port)
-            self._step = "no TLS handshake" if self._context is not None else "no HTTP/2 there"
-            _, wire = await asyncio.get_running_loop().create_connection(
-                make_wire,
-                sock=connected,
-                ssl=self._context,
-                server_hostname=self._endpoint.host if self._context is not None else None,
-                ssl_handshake_timeout=self._seconds if self._context is not None else None,
-                ssl_shutdown_timeout=GOODBYE_SECONDS if self._context is not None else None,
-            )
-        except BaseException:
-            connected.close()
-            raise
+            except BaseException:
+                connected.close()
+                raise
+        self._step = "no TLS handshake" if self._context is not None else "no HTTP/2 there"
+        _, wire = await asyncio.get_running_loop().create_connection(  # closes the socket when it fails
+            make_wire,
+            sock=connected,
+            ssl=self._context,
+            server_hostname=self._endpoint.host if self._context is not None else None,
+            ssl_handshake_timeout=self._seconds if self._context is not None else None,
+            ssl_shutdown_timeout=GOODBYE_SECONDS if self._context is not None else None,
+        )
         try:
             await self._greet(wire)
         except BaseException:

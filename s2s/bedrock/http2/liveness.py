@@ -51,9 +51,10 @@ class Liveness:
         return True
 
     def ask(self, now: float) -> None:
-        """Take note that a PING is being sent."""
-        self._asked_at = now
-        self._deadline = now + PING_ANSWER_SECONDS
+        """Take note that a PING is being sent; while an earlier one waits for its answer, its time counts."""
+        if not self._is_waiting:
+            self._asked_at = now
+            self._deadline = now + PING_ANSWER_SECONDS
 
     def check(self, now: float, *, is_busy: bool) -> tuple[Verdict, float]:
         """Return what to do, and when to check again.

@@ -85,10 +85,9 @@ class Http2Exchanges:
         Raises:
             CannotConnect: there is none to be had in time.
         """
-        for wire in list(self._wires):
-            if wire.connection.phase is Phase.OPEN and (wire.is_fresh(FRESH_SECONDS) or await wire.probe()):
-                return
-        await self._connect()
+        wire = next((wire for wire in self._wires if wire.connection.phase is Phase.OPEN), None)
+        if wire is None or not (wire.is_fresh(FRESH_SECONDS) or await wire.probe()):
+            await self._connect()
 
     async def close(self) -> None:
         """End all exchanges and connections. Returns in bounded time."""

@@ -60,6 +60,10 @@ class Wire(asyncio.Protocol):
         if connection.outgoing or connection.is_closed:
             self._flush()
 
+    def eof_received(self) -> None:
+        """Tell every stream: nothing more comes. The transport closes itself."""
+        self.connection.lose("the peer closed the TCP connection")
+
     def pause_writing(self) -> None:
         """Let data wait: the socket is full."""
         self.connection.hold()
