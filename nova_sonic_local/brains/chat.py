@@ -103,12 +103,13 @@ class ChatBrain:
         await self._ear.close()
 
     async def _converse(self, exchange: Exchange, reply: Reply) -> None:
-        for number in range(MOST_ROUNDS + 1):
-            calls = await self._speak(exchange, reply, self._tool_specs if number < MOST_ROUNDS else ())
+        for _ in range(MOST_ROUNDS):
+            calls = await self._speak(exchange, reply, self._tool_specs)
             if not calls:
                 return
             await self._call(exchange, reply, calls)
-        raise ChatFailed("asks for tools without end")
+        if await self._speak(exchange, reply, ()):
+            raise ChatFailed("asks for tools without end")
 
     async def _speak(self, exchange: Exchange, reply: Reply, tools: Sequence[Json]) -> tuple[ToolCall, ...]:
         """Say what the model writes, and return the tool calls that it ends with."""
@@ -179,7 +180,7 @@ class ChatBrains:
 
     def __init__(self, settings: ChatSettings, scenario: Path | None = None) -> None:
         self._settings = settings
-        self._scenario_ears = ScenarioEars(scenario, dt.datetime.now().astimezone().date) if scenario is not None else None
+        self._scenario_ears = ScenarioEars(scenario, lambda: dt.datetime.now().astimezone().date()) if scenario is not None else None
         self._http: aiohttp.ClientSession | None = None
         if scenario is None and not settings.transcription_model:
             _log.warning("no speech is understood, only typed turns: give --chat-transcription-model or --scenario")
