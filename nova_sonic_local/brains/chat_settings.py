@@ -47,6 +47,11 @@ class ChatSettings:
         return self.transcription_url or self.url
 
     @property
+    def hearing_key(self) -> str:
+        """The key, if it is the chat endpoint's own server that transcribes; no other server gets to see it."""
+        return self.key if urlsplit(self.hearing_url)[:2] == urlsplit(self.url)[:2] else ""
+
+    @property
     def place(self) -> str:
         """Host and port, for the log."""
         return urlsplit(self.url).netloc

@@ -70,7 +70,7 @@ class TranscriptionEar:
         form.add_field("model", self._settings.transcription_model)
         form.add_field("response_format", "json")
         form.add_field("file", _wav(pcm, self._hertz), filename="turn.wav", content_type="audio/wav")
-        headers = {"authorization": f"Bearer {self._settings.key}"} if self._settings.key else {}
+        headers = {"authorization": f"Bearer {self._settings.hearing_key}"} if self._settings.hearing_key else {}
         url = f"{self._settings.hearing_url.rstrip('/')}/audio/transcriptions"
         try:
             async with (

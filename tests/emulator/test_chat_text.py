@@ -91,5 +91,15 @@ def test_settings_that_cannot_be_used_are_named(url: str, model: str, key: str, 
         ChatSettings(url, model, key)
 
 
+@pytest.mark.parametrize(
+    ("transcription_url", "key"),
+    [("", "secret"), ("https://h/audio/v1", "secret"), ("http://h/v1", ""), ("https://h:8000/v1", ""), ("https://other/v1", "")],
+)
+def test_no_other_server_gets_the_key(transcription_url: str, key: str) -> None:
+    settings = ChatSettings("https://h/v1", "m", "secret", transcription_model="w", transcription_url=transcription_url)
+
+    assert settings.hearing_key == key
+
+
 def test_settings_do_not_show_their_key() -> None:
     assert "secret" not in repr(ChatSettings("http://h/v1", "m", "secret"))
