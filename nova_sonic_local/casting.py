@@ -20,7 +20,7 @@ from nova_sonic_local.replay import Recording, load_recording
 HEADER: Final = "x-nova-sonic-local-brain"
 LONGEST_NAME: Final = 100
 """More of what a client asks for is neither looked up nor repeated to it."""
-FOLLOW_SCENARIOS: Final = ("demo", "script")
+FOLLOW_SCENARIOS: Final = ("demo", "script", "chat")
 """The brains that a scenario can be chosen for."""
 
 
@@ -115,7 +115,7 @@ class Casting:
     def _find_scenario(self, name: str, scenario: str) -> Path:
         folder = self._options.scenario_dir
         if name not in FOLLOW_SCENARIOS:
-            raise CastingError(f"a scenario can be chosen for {' and '.join(FOLLOW_SCENARIOS)}, not for {name!r}")
+            raise CastingError(f"a scenario can be chosen for {', '.join(FOLLOW_SCENARIOS)}, not for {name!r}")
         if folder is None:
             raise CastingError("no scenario can be chosen: the emulator was started without --scenario-dir")
         # Looked up among what is there, so that nothing a client writes ever becomes part of a path.

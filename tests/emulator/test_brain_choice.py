@@ -77,7 +77,7 @@ async def test_a_scenario_that_was_edited_is_read_again(scripts: Path) -> None:
         ("script:/etc/passwd", "no scenario is called '/etc/passwd'"),
         ("script:", "no scenario is called ''"),
         ("script:broken", "broken.toml"),
-        ("echo:one", "a scenario can be chosen for demo and script, not for 'echo'"),
+        ("echo:one", "a scenario can be chosen for demo, script, chat, not for 'echo'"),
         ("replay", "without --replay"),
         ("custom", "no brain is called 'custom'"),
         pytest.param("x" * 5_000, "no brain is called", id="a long name"),
