@@ -28,7 +28,7 @@ ENTRYPOINT ["python", "-m", "nova_sonic_local", "--host", "0.0.0.0", "--port", "
 FROM ${BASE_IMAGE} AS server
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
-COPY server.py bootstrap.py config.py local_emulator.py ./
+COPY server.py bootstrap.py config.py local_emulator.py self_check.py ./
 COPY s2s/ s2s/
 COPY session/ session/
 COPY tools/ tools/

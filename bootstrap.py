@@ -24,6 +24,8 @@ from s2s.bedrock.client import NovaSonicClient, region_endpoint
 from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
 from s2s.bedrock.http2.proxy import proxy_for
 from s2s.bedrock.stream import Timeouts
+from s2s.cures import Place, explain
+from s2s.errors import ModelError
 from session.assistant import AssistantError, AssistantProfile, parse_assistant
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -214,7 +216,7 @@ async def build(
     try:
         assistants = load_assistants()
         model = model or await _open_model(settings, resources, found)
-        tools = tools or await _open_tools(settings, database, resources, found)
+        tools = tools or await open_tools(settings, database, resources, found)
         registry = SessionRegistry(
             model=model,
             tools=tools,
@@ -280,29 +282,49 @@ def make_client(settings: Settings, endpoint: str | None, ca_file: Path | None, 
     )
 
 
+def place_of(settings: Settings) -> Place:
+    """Return what the settings ask of the model's service, for messages to name."""
+    ca_file = str(settings.model_ca_file) if settings.model_ca_file else None
+    endpoint = settings.model_endpoint or region_endpoint(settings.region)
+    return Place(model_id=settings.model_id, region=settings.region, endpoint=endpoint, ca_file=ca_file)
+
+
+async def open_endpoint(settings: Settings, resources: AsyncExitStack) -> tuple[str | None, Path | None]:
+    """Return where the model is and whom to trust for that, starting the emulator where it is the model.
+
+    Raises:
+        StartFailed: the emulator does not start.
+    """
+    if not settings.local or settings.model_endpoint is not None:
+        return settings.model_endpoint, settings.model_ca_file
+    emulator = LocalEmulator(LOCAL_FOLDER / "emulator", ("--max-streams", str(settings.max_sessions + SPARE_STREAMS)))
+    try:
+        local = await emulator.start()
+    except EmulatorFailed as error:
+        raise StartFailed(str(error)) from error
+    resources.push_async_callback(emulator.stop)
+    return local.uri, local.ca_file
+
+
 async def _open_model(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> ModelClient:
-    endpoint, ca_file = settings.model_endpoint, settings.model_ca_file
-    credentials: Credentials | None = StaticCredentials(LOCAL_KEY, LOCAL_KEY) if settings.local else await find_credentials()
-    if credentials is None:
-        raise NoCredentials(
-            "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, "
-            "or start without AWS by: python server.py --local"
-        )
-    if settings.local and endpoint is None:
-        emulator = LocalEmulator(LOCAL_FOLDER / "emulator", ("--max-streams", str(settings.max_sessions + SPARE_STREAMS)))
+    credentials: Credentials = StaticCredentials(LOCAL_KEY, LOCAL_KEY)
+    if not settings.local:
         try:
-            local = await emulator.start()
-        except EmulatorFailed as error:
-            raise StartFailed(str(error)) from error
-        resources.push_async_callback(emulator.stop)
-        endpoint, ca_file = local.uri, local.ca_file
-    client = make_client(settings, endpoint, ca_file, credentials)
+            credentials = await find_credentials(region=settings.region)
+        except ModelError as error:
+            raise NoCredentials(explain(error, place_of(settings))) from error
+    client = make_client(settings, *await open_endpoint(settings, resources), credentials)
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping
     return client
 
 
-async def _open_tools(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> ToolRunner:
+async def open_tools(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> ToolRunner:
+    """Return the tools on a database, None for the one that the settings choose, and add its check.
+
+    Raises:
+        StartFailed: the database cannot be opened.
+    """
     is_embedded = database is None and settings.storage is StorageKind.SQLITE
     try:
         if database is None:

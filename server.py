@@ -14,12 +14,24 @@ import argparse
 import asyncio
 import os
 import signal
-from typing import Any
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import Any, NoReturn
+
+STARTED = time.monotonic()
 
 try:
     import structlog
     import uvloop
 
+    from s2s.bedrock import sdk_version
+
+    problem = sdk_version.find_problem()  # before anything that imports the SDK, which fails without a word of this
+    if problem:
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(2)
+
+    import self_check
     from bootstrap import Listening, NoCredentials, StartFailed, build, listen_on
     from config import LogFormat, LogLevel, Settings, SettingsError
     from telemetry import logs
@@ -32,6 +44,13 @@ log = structlog.get_logger()
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+
+CHECK_SECONDS = 2.8
+"""From the start of the process to the last line of --check."""
+LEAST_CHECK_SECONDS = 1.8
+"""For the parts themselves, however long a slow machine took to begin."""
+LEAVE_SECONDS = 0.5
+DEFAULT_OPENING_MS = 2_800
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -54,7 +73,9 @@ def main(arguments: list[str]) -> int:
     logs.configure(LogLevel.DEBUG if options.debug else settings.log_level, as_json=as_json)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(check(settings) if options.check else serve(settings))
+            if options.check:
+                _leave(runner.run(check(settings)))
+            return runner.run(serve(settings))
         except (NoCredentials, PortUnavailable) as error:
             return _fail(EXIT_USAGE, str(error))
         except StartFailed as error:
@@ -99,15 +120,25 @@ async def ends_first(task: asyncio.Task[Any], signals: asyncio.Queue[int]) -> bo
 
 
 async def check(settings: Settings) -> int:
-    """Look at all that a conversation needs, tell it, and return 0 when all of it is there."""
-    application = await build(settings)
-    try:
-        states = await application.health.dependencies()
-    finally:
-        await application.stop()
-    for name, state in {"settings": "ok", "credentials": "ok", **states}.items():
-        sys.stdout.write(f"{name:12} {state}\n")
-    return 0 if all(state == "ok" for state in states.values()) else EXIT_FAILED
+    """Look at all that a conversation needs, tell it in one line each, and return 0 when all of it is there."""
+    extra = max(0, settings.opening_ms - DEFAULT_OPENING_MS) / 1000  # somebody who waits longer for the model does so here
+    seconds = max(LEAST_CHECK_SECONDS, STARTED + CHECK_SECONDS - time.monotonic()) + extra
+    resources = AsyncExitStack()
+    findings = await self_check.examine(settings, resources, seconds)
+    for finding in findings:
+        sys.stdout.write(f"{finding.part:12} {finding.code}{': ' if finding.line else ''}{finding.line}\n")
+    sys.stdout.flush()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE_SECONDS):
+            await resources.aclose()
+    return 0 if all(finding.code == "ok" for finding in findings) else EXIT_FAILED
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: what a check waited for in vain, for instance a name service, may keep its thread for a minute."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def announce(settings: Settings, listening: Listening) -> None:

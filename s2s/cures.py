@@ -67,7 +67,7 @@ CURES: Final = (
     Cure(
         "model_credentials",
         r"InvalidSignature|SignatureDoesNotMatch|signature we calculated",
-        "The secret does not belong to the access key: check AWS_SECRET_ACCESS_KEY, also for spaces and missing characters",
+        "The signature is wrong: check that AWS_SECRET_ACCESS_KEY is whole and belongs to the key, and this machine's clock",
     ),
     Cure(
         "model_credentials",

@@ -18,7 +18,7 @@ from smithy_core.aio.interfaces.identity import IdentityResolver
 
 from s2s import failures
 from s2s.bedrock.credential_chain import AHEAD_SECONDS, CredentialChain
-from s2s.errors import ModelError
+from s2s.errors import ModelError, Remedy
 
 log = structlog.get_logger()
 
@@ -203,7 +203,8 @@ class ChainCredentials:
         self._renewal = None
         if isinstance(outcome, ModelError):
             self._failure = outcome
-            log.warning("credentials.not_renewed", source=self.source, reason=outcome.detail, seconds_left=self._rounded_seconds_left())
+            tell = log.info if self._identity is None else log.warning  # of the first time, whoever asked is told
+            tell("credentials.not_renewed", source=self.source, reason=outcome.detail, seconds_left=self._rounded_seconds_left())
         else:
             self._identity, self._failure = outcome, None
             log.info("credentials.loaded", source=self.source, seconds_left=self._rounded_seconds_left())
@@ -237,7 +238,7 @@ class PinnedIdentity(IdentityResolver[AWSCredentialsIdentity, AWSIdentityPropert
         return self._identity
 
 
-async def find_credentials(session: Session | None = None, region: str | None = None) -> ChainCredentials | None:
+async def find_credentials(session: Session | None = None, region: str | None = None) -> ChainCredentials:
     """Look for credentials as the AWS command line would; off the event loop, since some sources take seconds.
 
     Args:
@@ -245,12 +246,16 @@ async def find_credentials(session: Session | None = None, region: str | None = 
         region: of STS, unless the environment or the profile names one.
 
     Returns:
-        Credentials to open streams with, or None when there are none.
+        Credentials to open streams with; also when their source is away just now, since it is asked again for each stream.
+
+    Raises:
+        ModelError: there are none, or what was found cannot be used.
     """
     credentials = ChainCredentials(session, region)
     try:
         await credentials.identity()
     except ModelError as error:
-        log.info("credentials.missing", reason=error.detail)
-        return None
+        if error.remedy is Remedy.FATAL_CONFIG:
+            raise
+        log.warning("credentials.away", reason=error.detail)
     return credentials

@@ -329,14 +329,27 @@ async def test_an_endpoint_that_is_down_is_not_asked_again_by_openings_that_foll
 async def test_a_bare_machine_has_no_credentials(container: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
-    assert await find_credentials() is None
+    with pytest.raises(ModelError, match="finds no credentials"):
+        await find_credentials()
 
 
 async def test_what_is_found_says_where(container: Endpoints) -> None:
-    found = await find_credentials()
+    assert (await find_credentials()).source == "container-role"
 
-    assert found is not None
-    assert found.source == "container-role"
+
+async def test_a_source_that_is_away_at_the_start_is_asked_again(container: Endpoints) -> None:
+    container.status = 500
+    found = await find_credentials()
+    container.status = 200
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                identity = await found.identity()
+                break
+            except ModelError:
+                await asyncio.sleep(0.05)
+
+    assert identity.access_key_id == "KEY1"
 
 
 async def test_a_stream_keeps_the_identity_that_it_was_opened_with() -> None:

@@ -119,7 +119,9 @@ async def test_every_sample_goes_through_the_server_and_back_in_order(tmp_path: 
 async def test_check_says_that_all_is_well(tmp_path: Path, settings: dict[str, str]) -> None:
     code, output, _ = await run(tmp_path, settings, "--check")
 
-    assert [line.split()[1] for line in output.splitlines()] == ["ok"] * 4
+    assert [line.split() for line in output.splitlines()] == [
+        [part, "ok"] for part in ("settings", "assistants", "credentials", "model", "storage")
+    ]
     assert code == 0
 
 

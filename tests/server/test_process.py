@@ -64,18 +64,6 @@ async def test_an_unknown_flag_ends_with_2(tmp_path: Path) -> None:
     assert "--loud" in errors
 
 
-async def test_check_tells_each_dependency_and_fails_when_one_is_away(tmp_path: Path) -> None:
-    code, output, _ = await run(tmp_path, WITHOUT_AWS, "--check")
-
-    assert code == 1
-    assert dict(line.split() for line in output.splitlines()) == {
-        "settings": "ok",
-        "credentials": "ok",
-        "model": "model_unreachable",
-        "storage": "ok",
-    }
-
-
 @pytest.mark.req("S4-65", "S4-85", "S4-19")
 async def test_it_answers_on_both_ports_and_ends_politely_on_sigterm(tmp_path: Path) -> None:
     async with running(tmp_path, WITHOUT_AWS, "--debug") as (process, line), ClientSession() as http:
