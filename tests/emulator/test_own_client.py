@@ -8,6 +8,7 @@ import pytest
 from nova_sonic_local.server import NovaSonicLocal
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import StaticCredentials
+from s2s.bedrock.interfaces import Transport
 from s2s.codec_input import decode_input
 from s2s.codec_output import encode_output
 from s2s.models import DEFAULT_MODEL_ID
@@ -49,10 +50,12 @@ class OwnStream:
         await self._stream.close()
 
 
-async def test_it_converses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", Transport)
+async def test_it_converses(transport: Transport, tmp_path: Path) -> None:
     async with NovaSonicLocal(options(tmp_path)) as emulator:
         credentials = StaticCredentials(ACCESS_KEY, SECRET_KEY)
-        client = NovaSonicClient("us-east-1", DEFAULT_MODEL_ID, emulator.endpoint, str(emulator.ca_file), credentials)
+        ca_file = str(emulator.ca_file)
+        client = NovaSonicClient("us-east-1", DEFAULT_MODEL_ID, emulator.endpoint, ca_file, credentials, transport=transport)
         stream = OwnStream(client)
         heard = await converse(stream)
         await stream.close()
