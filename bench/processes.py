@@ -41,9 +41,13 @@ def weigh(pid: int) -> Weight:
 
 @asynccontextmanager
 async def child(*arguments: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `python ARGUMENTS` for the length of the block."""
+    """Run `python ARGUMENTS` for the length of the block; its stdin and stdout are pipes."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env={**os.environ, **(environment or {})}
+        sys.executable,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
     )
     try:
         yield process
