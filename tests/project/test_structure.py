@@ -100,11 +100,16 @@ def of_emulator(path: Path) -> bool:
     return name_of(path).startswith("nova_sonic_local/")
 
 
+def of_pytest(path: Path) -> bool:
+    """Tell whether only pytest loads a file."""
+    return name_of(path) == "nova_sonic_local/pytest_plugin.py"
+
+
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
         ([path for path in product_files() if not of_emulator(path) and not name_of(path).startswith("scripts/")], ("requirements.txt",)),
-        ([path for path in product_files() if of_emulator(path)], ("requirements-local.txt",)),
+        ([path for path in product_files() if of_emulator(path) and not of_pytest(path)], ("requirements-local.txt",)),
         (list(files(".py")), ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")),
     ],
     ids=["server", "emulator", "everything"],
