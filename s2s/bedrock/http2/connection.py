@@ -117,7 +117,7 @@ class Connection:
     def send(self, stream: Stream, data: bytes) -> None:
         """Send data of a request now, as far as the windows go, and the rest when they open. The stream must not be over."""
         size = len(data)
-        if size <= stream.window and size <= self._window and size <= MAX_FRAME_BYTES and not stream.pending and not self.is_held:
+        if 0 < size <= stream.window and size <= self._window and size <= MAX_FRAME_BYTES and not stream.pending and not self.is_held:
             stream.window -= size
             self._window -= size
             self.outgoing.append(frames.data_header(stream.number, size))
