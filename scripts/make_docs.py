@@ -5,6 +5,7 @@ Run from the repository's root: python -m scripts.make_docs
 
 import argparse
 import inspect
+import re
 import sys
 import textwrap
 from collections import defaultdict
@@ -14,8 +15,10 @@ from pathlib import Path
 
 from config import Settings
 from s2s import failures
+from s2s.cures import CURES
 from scripts import draw_state_machines, emulator_faults_page, render_protocol_reference, requirements_page
 from session.errors import InternalError, SessionError, model_failure
+from tests.conformance import page as conformance_page
 from tools import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +106,13 @@ def _model_errors() -> str:
     return _table(("code in the log", "remedy", "code for the client"), rows)
 
 
+def _cures() -> str:
+    rows = [
+        (_code(cure.code), _code(cure.says), re.sub(r"\{(\w+)\}", lambda found: f"*{found[1]}*", cure.line)) for cure in CURES if cure.code
+    ]
+    return _table(("code", "the log says", "cause: cure"), rows)
+
+
 def errors_page() -> str:
     """Describe every code that a client can be told, and what becomes of the model's failures."""
     return f"""{NOTE}
@@ -117,7 +127,12 @@ Every error that a client sees has a stable code. An unknown failure is `{Intern
 
 The log carries these codes with the service's own words; the client is told the code in the last column.
 
-{_model_errors()}"""
+{_model_errors()}
+## What to do
+
+`server.py --check` prints the line that fits; the first that the log's words match. *detail* stands for those words.
+
+{_cures()}"""
 
 
 def pages() -> dict[Path, str]:
@@ -129,6 +144,7 @@ def pages() -> dict[Path, str]:
         render_protocol_reference.PAGE: render_protocol_reference.render(),
         draw_state_machines.PAGE: draw_state_machines.render(),
         emulator_faults_page.PAGE: emulator_faults_page.render(),
+        conformance_page.PAGE: conformance_page.render(),
         REFERENCE / "tools.md": catalogue.reference_page(),
         ROOT / ".env.example": env_example(),
     }

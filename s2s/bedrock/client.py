@@ -7,6 +7,7 @@ from typing import Final
 from smithy_aws_core.identity import AWSCredentialsIdentity
 
 from s2s import failures
+from s2s.bedrock import sdk_version
 from s2s.bedrock.credentials import ChainCredentials, Credentials
 from s2s.bedrock.crt.connections import CrtExchanges
 from s2s.bedrock.faults import model_error
@@ -51,6 +52,7 @@ class NovaSonicClient:
 
     Raises:
         ValueError: the endpoint is no URI that the transport can speak to.
+        ModelError: the installed SDK is not the one that is needed.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class NovaSonicClient:
         proxy: Proxy | None = None,
         text_profile: TextProfile = STRICT,
     ) -> None:
+        sdk_version.require(with_runtime=transport is Transport.CRT)
         self._capabilities = capabilities(model_id)
-        self._credentials: Credentials = credentials or ChainCredentials()
+        self._credentials: Credentials = credentials or ChainCredentials(region=region)
         self._timeouts = timeouts
         self._text_profile = text_profile
         endpoint_uri = endpoint_uri or region_endpoint(region)
@@ -113,6 +116,10 @@ class NovaSonicClient:
                     return await self._open(opening, identity)
                 except StreamRefused:  # the connection was about to go; another will do
                     return await self._open(opening, identity)
+        except ModelError as error:
+            if error.code == failures.CREDENTIALS.code:
+                self._credentials.forget()  # they may have been changed where they come from
+            raise
         except TimeoutError:
             raise failures.OPENING_TIMEOUT.error(f"no answer within {self._timeouts.opening:g} s") from None
         except StreamRefused as error:
