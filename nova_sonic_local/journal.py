@@ -133,22 +133,22 @@ class StreamLog:
         self.traffic_in = Traffic()
         self.traffic_out = Traffic()
         self.kept_bytes = 0
-        self._clock = clock
+        self._now = clock.now
         self._ended = ended
         self._keeps_sound = keeps_sound
         self._limit_bytes = SOUND_KEPT_BYTES if keeps_sound else JSON_KEPT_BYTES
         self._observers = list(observers)
-        self._opened = clock.now()
+        self._opened = self._now()
         self._seconds = 0.0
-        self._first: deque[Row] = deque()
-        self._newest: deque[Row] = deque()
-        self._audio: deque[Row] = deque()
+        self._first: deque[Row] = deque(maxlen=FIRST_EVENTS_KEPT)
+        self._newest: deque[Row] = deque(maxlen=NEWEST_EVENTS_KEPT)
+        self._audio: deque[Row] = deque(maxlen=AUDIO_EVENTS_KEPT)
         self._number = 0
 
     @property
     def seconds(self) -> float:
         """How long the stream has lived, or did."""
-        return self._seconds if self.ending is not None else self._clock.now() - self._opened
+        return self._seconds if self.ending is not None else self._now() - self._opened
 
     @property
     def inputs(self) -> int:
@@ -174,29 +174,32 @@ class StreamLog:
 
     def _note(self, direction: Direction, traffic: Traffic, data: bytes, audio_bytes: int | None) -> None:
         size = len(data)
+        self._number += 1
         traffic.events += 1
         traffic.bytes += size
-        self._number += 1
-        row = Row(self._number, self._clock.now() - self._opened, direction, size, audio_bytes, data)
+        seconds = self._now() - self._opened
         if audio_bytes is not None:
             traffic.audio_events += 1
-            self._keep(self._audio, row, AUDIO_EVENTS_KEPT, is_wanted=self._keeps_sound)
-        elif len(self._first) < FIRST_EVENTS_KEPT:
-            self._keep(self._first, row, FIRST_EVENTS_KEPT)
+            # Most events are these, and most emulators keep no sound: one row, and nothing to count down.
+            self._keep(self._audio, Row(self._number, seconds, direction, size, audio_bytes, data if self._keeps_sound else None))
         else:
-            self._keep(self._newest, row, NEWEST_EVENTS_KEPT)
-        for observer in self._observers:
-            observer.observe(row)
+            rows = self._newest if len(self._first) == FIRST_EVENTS_KEPT else self._first
+            self._keep(rows, Row(self._number, seconds, direction, size, None, data))
+        if self._observers:
+            row = Row(self._number, seconds, direction, size, audio_bytes, data)
+            for observer in self._observers:
+                observer.observe(row)
 
-    def _keep(self, rows: deque[Row], row: Row, most: int, *, is_wanted: bool = True) -> None:
-        if len(rows) >= most:
-            gone = rows.popleft()
-            self.kept_bytes -= len(gone.data or b"")
-        if is_wanted and self.kept_bytes + row.size <= self._limit_bytes:
-            self.kept_bytes += row.size
-            rows.append(row)
-        else:
-            rows.append(row._replace(data=None))
+    def _keep(self, rows: deque[Row], row: Row) -> None:
+        if row.data is not None:
+            oldest = rows[0].data if len(rows) == rows.maxlen else None
+            self.kept_bytes += row.size - len(oldest or b"")
+            if self.kept_bytes > self._limit_bytes:
+                self.kept_bytes -= row.size
+                row = row._replace(data=None)
+        elif self.kept_bytes and len(rows) == rows.maxlen:
+            self.kept_bytes -= len(rows[0].data or b"")
+        rows.append(row)
 
     def rows(self) -> list[Row]:
         """Return what is kept, in the order in which it happened."""
@@ -206,7 +209,7 @@ class StreamLog:
         """Write down how the stream ended; only the first ending counts."""
         if self.ending is not None:
             return
-        self._seconds = self._clock.now() - self._opened
+        self._seconds = self._now() - self._opened
         self.ending = ending
         self.pending_tools = frozenset(self.pending_tools)
         for observer in self._observers:
