@@ -16,7 +16,7 @@ from pathlib import Path
 from config import Settings
 from s2s import failures
 from s2s.cures import CURES
-from scripts import draw_state_machines, emulator_faults_page, render_protocol_reference, requirements_page
+from scripts import draw_state_machines, emulator_faults_page, render_protocol_reference, requirements_page, stream_failures_page
 from session.errors import InternalError, SessionError, model_failure
 from tests.conformance import page as conformance_page
 from tools import catalogue
@@ -144,6 +144,7 @@ def pages() -> dict[Path, str]:
         render_protocol_reference.PAGE: render_protocol_reference.render(),
         draw_state_machines.PAGE: draw_state_machines.render(),
         emulator_faults_page.PAGE: emulator_faults_page.render(),
+        stream_failures_page.PAGE: stream_failures_page.render(),
         conformance_page.PAGE: conformance_page.render(),
         REFERENCE / "tools.md": catalogue.reference_page(),
         ROOT / ".env.example": env_example(),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 from s2s.bedrock.client import NovaSonicClient
-from s2s.bedrock.credentials import Credentials, StaticCredentials
+from s2s.bedrock.credentials import Credentials
 from s2s.bedrock.stream import Timeouts
 from s2s.events import (
     AudioContentStart,
@@ -24,13 +24,13 @@ from s2s.events import (
     TextInput,
     ToolSpec,
 )
-from s2s.models import DEFAULT_MODEL_ID
 from session.interfaces import ModelStream
+from tests.s2s.ways import Way
 
-KEY, SECRET = "AKIDLOCAL", "local-secret"
 SHORT = Timeouts(connect=1.5, opening=2.0, write=0.7, closing=0.7)
 """So that a test of what never answers is over soon."""
 FRAME_BYTES = 1024
+LOOKUP = ToolSpec("lookup", "Finds an order", '{"type":"object","properties":{"order_id":{"type":"string"}}}')
 
 
 def opening(tools: tuple[ToolSpec, ...] = (), voice_id: str = "matthew") -> tuple[InputEvent, ...]:
@@ -82,19 +82,16 @@ async def eventually(condition: Callable[[], bool], within_seconds: float = 5.0)
 
 @asynccontextmanager
 async def talking(
-    options: Options, *, credentials: Credentials | None = None, timeouts: Timeouts = SHORT, streams_per_connection: int = 1
+    options: Options,
+    way: Way = Way.H2,
+    *,
+    credentials: Credentials | None = None,
+    timeouts: Timeouts = SHORT,
+    streams_per_connection: int = 1,
 ) -> AsyncIterator[tuple[NovaSonicClient, NovaSonicLocal]]:
     """Run an emulator and a client for it."""
     async with NovaSonicLocal(options) as emulator:
-        client = NovaSonicClient(
-            "us-east-1",
-            DEFAULT_MODEL_ID,
-            emulator.endpoint,
-            str(emulator.ca_file),
-            credentials or StaticCredentials(KEY, SECRET),
-            timeouts=timeouts,
-            streams_per_connection=streams_per_connection,
-        )
+        client = way.client_for(way.endpoint(emulator), emulator.ca_file, timeouts, credentials, streams_per_connection)
         try:
             yield client, emulator
         finally:

@@ -33,7 +33,8 @@ from s2s.events import (
     UserSpeechEnd,
 )
 from session.interfaces import ModelClient, ModelStream
-from tests.s2s.conversation import KEY, SECRET, SHORT, hear, opening, say, talking, tone, typed
+from tests.s2s.conversation import SHORT, hear, opening, say, talking, tone, typed
+from tests.s2s.ways import KEY, SECRET
 
 SCRIPT = """
 [[turns]]
