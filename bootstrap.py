@@ -310,9 +310,10 @@ async def _open_model(settings: Settings, resources: AsyncExitStack, checks: dic
     credentials: Credentials = StaticCredentials(LOCAL_KEY, LOCAL_KEY)
     if not settings.local:
         try:
-            credentials = await find_credentials(region=settings.region)
+            credentials = found = await find_credentials(region=settings.region)
         except ModelError as error:
             raise NoCredentials(explain(error, place_of(settings))) from error
+        resources.push_async_callback(found.aclose)
     client = make_client(settings, *await open_endpoint(settings, resources), credentials)
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping

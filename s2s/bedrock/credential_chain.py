@@ -46,7 +46,7 @@ class CredentialChain:
     """
 
     def __init__(self, session: Session | None = None, region: str | None = None) -> None:
-        self.source = "not looked for yet"
+        self.source = "botocore's chain"
         self._given = session
         self._region = region
         self._session: Session | None = None
