@@ -10,7 +10,7 @@ ARGS ?=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev needs run seed test demo-check container-check check format docs bench lock clean
+.PHONY: help setup setup-dev needs run seed test demo-check conformance container-check check format docs bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: needs ## Run all tests but the container ones
 
 demo-check: needs ## Run the spoken end-to-end conversations only
 	@$(PYTEST) tests/e2e $(ARGS)
+
+conformance: needs ## Ask the emulator for every believed fact of the stream, or Bedrock (NOVA_SONIC_REMOTE=1), and write the page
+	@status=0; $(PYTEST) tests/conformance $(ARGS) || status=$$?; $(PYTHON_VENV) -m scripts.make_docs; exit $$status
 
 container-check: needs ## Build the images with buildah and run them, read-only and not as root
 	@$(PYTEST) tests/container -m container $(ARGS)

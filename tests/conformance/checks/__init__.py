@@ -1,0 +1,1 @@
+"""The checks of the facts; a module registers its own when it is imported."""
