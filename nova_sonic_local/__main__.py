@@ -87,7 +87,11 @@ def _fault(text: str) -> str:
 
 
 def _admin_port(text: str) -> int | None:
-    return None if text == "off" else int(text)
+    if text == "off":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) < 65_536):  # noqa: PLR2004 -- ports of TCP
+        raise argparse.ArgumentTypeError("must be a port, or off")
+    return int(text)
 
 
 def _folder(text: str) -> Path:

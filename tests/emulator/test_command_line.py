@@ -1,18 +1,26 @@
 """`python -m nova_sonic_local` as a child process."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import sys
+import textwrap
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from tests import needs
 from tests.emulator.wire import RawClient, closing, opening, spoken_turn
 
 ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "how-to" / "use-nova-sonic-local.md"
+GREETING_LINES = 11
 QUIET = ("--brain", "script", "--voice", "builtin", "--port", "0")
 
 
@@ -50,6 +58,91 @@ async def test_it_serves_until_sigterm(tmp_path: Path) -> None:
     assert (ending.status, process.returncode, errors.decode()) == (200, 0, "")
 
 
+async def shell(script: str) -> str:
+    """Run a script in a shell that knows nothing else, and return what it says."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-ec", script, stdout=pipe, stderr=pipe, env={"PATH": os.environ["PATH"]} | environment
+    )
+    async with asyncio.timeout(30):
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+def example(language: str) -> str:
+    """Return the client in a language from the guide."""
+    found = re.search(rf"^   ```{language}\n(.*?)^   ```$", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return textwrap.dedent(found[1])
+
+
+@contextlib.asynccontextmanager
+async def greeted(*arguments: str) -> AsyncIterator[str]:
+    """Run the program, and give the lines that it greets with."""
+    process = await start(*QUIET, *arguments)
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        lines = [(await process.stdout.readline()).decode() for _ in range(GREETING_LINES)]
+    try:
+        yield "".join(lines)
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def test_pasting_the_greeting_is_enough_for_the_client_of_the_guide_in_python(tmp_path: Path) -> None:
+    (tmp_path / "client.py").write_text(example("python"))
+    async with greeted() as greeting:
+        assert await shell(f"{greeting}\n{sys.executable} {tmp_path / 'client.py'}") == "connected\n"
+
+
+async def test_pasting_the_greeting_is_enough_for_the_client_of_the_guide_in_javascript(tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(needs.node_sdk() / "node_modules")
+    (tmp_path / "client.mjs").write_text(example("js"))
+    async with greeted() as greeting:
+        assert await shell(f"{greeting}\n{needs.node()} {tmp_path / 'client.mjs'}") == "connected\n"
+
+
+async def test_the_greeting_quotes_what_a_shell_would_take_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder; with $signs"
+    async with greeted("--ca-dir", str(folder)) as greeting:
+        assert await shell(f'{greeting}\necho "$SSL_CERT_FILE"') == f"{folder / 'nova-sonic-local-ca.pem'}\n"
+
+
+async def test_the_ready_line_and_the_greeting_name_the_admin_endpoint() -> None:
+    process = await start(*QUIET, "--ready-json")
+    line = await ready(process)
+    async with aiohttp.ClientSession() as http, http.get(f"{line['admin']}/v1") as response:
+        about = await response.json()
+    process.terminate()
+    await process.communicate()
+    async with greeted("--admin-port", "off") as without:
+        pass
+
+    assert about == line
+    assert without.endswith("# Admin endpoint: off\n")
+
+
+async def test_a_recording_made_by_one_run_is_replayed_by_another(tmp_path: Path) -> None:
+    events = []
+    for number, arguments in enumerate((("--record", str(tmp_path)), ("--replay",))):
+        process = await start(*QUIET, "--ready-json", *arguments, *map(str, tmp_path.iterdir() if number else ()))
+        line = await ready(process)
+        async with RawClient(line["h2c_endpoint"]) as client:
+            stream = client.open()
+            await stream.send(*opening(), *spoken_turn())
+            await stream.until("contentEnd", type="AUDIO", stopReason="END_TURN")
+            await stream.send(*closing())
+            await stream.ending()
+            events.append([next(iter(event)) for event in stream.events()])
+        process.terminate()
+        await process.communicate()
+
+    assert line["brain"] == "replay"
+    assert events[0] == events[1]
+
+
 async def test_it_ends_when_its_parent_is_gone() -> None:
     reading, writing = os.pipe()
     process = await start(*QUIET, "--ready-json", "--exit-with-parent", stdin=reading)
@@ -63,18 +156,14 @@ async def test_it_ends_when_its_parent_is_gone() -> None:
 
 
 async def test_it_tells_a_person_where_it_listens() -> None:
-    process = await start(*QUIET)
-    assert process.stdout is not None
-    async with asyncio.timeout(20):
-        lines = [(await process.stdout.readline()).decode() for _ in range(11)]
-    process.terminate()
-    await process.communicate()
-    exported = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines if line.startswith("export"))
+    async with greeted("--secret", "id=a secret") as greeting:
+        lines = greeting.splitlines()
+    exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
 
     assert exported["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"].startswith("https://127.0.0.1:")
     assert exported["SSL_CERT_FILE"] == exported["NODE_EXTRA_CA_CERTS"] == exported["BEDROCK_CA_FILE"]
-    assert (exported["AWS_ACCESS_KEY_ID"], exported["AWS_SECRET_ACCESS_KEY"]) == ("local", "local")
-    assert [line[0] for line in lines if line not in map("export {}\n".format, map("=".join, exported.items()))] == ["#"] * 3
+    assert (exported["AWS_ACCESS_KEY_ID"], exported["AWS_SECRET_ACCESS_KEY"]) == ("id", "'a secret'")
+    assert [line[0] for line in lines if not line.startswith("export ")] == ["#"] * 3
     assert lines[-1].startswith("# Admin endpoint: http://127.0.0.1:")
 
 
@@ -85,6 +174,11 @@ async def test_it_tells_a_person_where_it_listens() -> None:
         (("--scenario", "/no/such/file.toml"), 2, "/no/such/file.toml: No such file"),
         (("--fault", "fire"), 2, "invalid"),
         (("--secret", "abc"), 2, "must be ID=SECRET"),
+        (("--admin-port", "front"), 2, "--admin-port: must be a port, or off"),
+        (("--scenario-dir", "/no/such/folder"), 2, "/no/such/folder: no such folder"),
+        (("--replay", "/no/such/file"), 2, "/no/such/file: No such file"),
+        (("--replay", "pyproject.toml"), 2, "pyproject.toml: line 1: not JSON"),
+        (("--record", "pyproject.toml"), 1, "pyproject.toml"),
         (("--host", "203.0.113.1"), 1, "203.0.113.1"),
     ],
 )
