@@ -35,6 +35,8 @@ class Endpoint:
     """The authority that signed its certificate."""
     voice: str
     """Who speaks: the best synthesiser that the machine has."""
+    admin: str
+    """Where it can be looked into and steered while it runs; see docs/reference/emulator-admin.md."""
 
 
 class LocalEmulator:
@@ -72,7 +74,7 @@ class LocalEmulator:
             await self.stop()
             raise
         self._watch = asyncio.create_task(self._watch_end(self._process))
-        log.info("emulator.started", endpoint=endpoint.uri, voice=endpoint.voice)
+        log.info("emulator.started", endpoint=endpoint.uri, voice=endpoint.voice, admin=endpoint.admin)
         return endpoint
 
     async def stop(self) -> None:
@@ -106,7 +108,7 @@ class LocalEmulator:
             raise EmulatorFailed(f"Nova Sonic Local ended with status {await process.wait()} before it listened")
         try:
             ready = orjson.loads(line)
-            return Endpoint(str(ready["endpoint"]), Path(ready["ca_file"]), str(ready["voice"]))
+            return Endpoint(str(ready["endpoint"]), Path(ready["ca_file"]), str(ready["voice"]), str(ready["admin"]))
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise EmulatorFailed("Nova Sonic Local said something else than where it listens") from None
 

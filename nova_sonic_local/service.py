@@ -127,21 +127,24 @@ class Service:
         number = self._streams
         ids = Ids(self._house.options.seed, number)
         request_id = ids.new()
+        request: Request | None = None
         try:
             request = await self._check(exchange, number, request_id, ids)
             stream = Stream(request, self._house)
             self._live[number] = _Live(stream, exchange, asyncio.current_task())
-            try:
-                await stream.run()
-            finally:
-                del self._live[number]
-                request.log.end({"how": "stopped"})  # unless it ended by itself
+            await stream.run()
         except _HttpRefusal as refusal:
             self.journal.refuse(refusal.kind)
             send_error(exchange, request_id, refusal.status, refusal.kind, refusal.message)
         except Exception:  # noqa: BLE001 -- the root of a stream's task: a fault of ours must not end the others
             _log.exception("the emulator failed")
+            if request is not None:
+                request.log.end({"how": "failed"})
             end_stream(exchange, request_id, Refused(Refusal.INTERNAL_ERROR))
+        finally:
+            self._live.pop(number, None)
+            if request is not None:
+                request.log.end({"how": "stopped"})  # unless it ended by itself
 
     async def _check(self, exchange: Exchange, number: int, request_id: str, ids: Ids) -> Request:
         """Return the request when it can be served.

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from nova_sonic_local.admin_guard import LARGEST_BODY_BYTES, is_trusted_host
+from nova_sonic_local.brains.interface import Brain, Prompt
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 from tests.emulator.wire import Json, RawClient, RawStream, audio_input, closing, inner_bytes, opening, silence, spoken_turn, tool
@@ -208,9 +209,42 @@ async def test_a_fault_is_injected_into_a_live_stream(desk: Desk) -> None:
     stream = await live(desk)
     status, answer = await desk.ask("POST", "/v1/streams/1/fault", {"fault": "rst"})
     ending = await stream.ending()
+    await desk.settled()
+    (listed,) = (await desk.get("/v1/streams"))["streams"]
 
     assert (status, answer["id"]) == (200, "1")
     assert ending.reset_code is not None
+    assert listed["ending"] == {"how": "cut", "fault": "rst"}
+
+
+async def test_a_client_that_goes_away_is_told(desk: Desk) -> None:
+    stream = await live(desk)
+    desk.client.h2.reset_stream(stream.stream_id)
+    desk.client.flush()
+    await desk.settled()
+    (listed,) = (await desk.get("/v1/streams"))["streams"]
+
+    assert (listed["state"], listed["ending"]) == ("ended", {"how": "client_gone"})
+
+
+async def test_a_bug_of_ours_is_told_apart() -> None:
+    def broken(prompt: Prompt) -> Brain:
+        raise RuntimeError(prompt.model_id)
+
+    async with (
+        NovaSonicLocal(Options(brain=broken, admin_port=0)) as emulator,
+        RawClient(emulator.h2c_endpoint) as client,
+        aiohttp.ClientSession() as http,
+    ):
+        desk = Desk(emulator, client, http)
+        stream = client.open()
+        await stream.send(*opening())
+        ending = await stream.ending()
+        await desk.settled()
+        (listed,) = (await desk.get("/v1/streams"))["streams"]
+
+    assert ending.exception is not None
+    assert (listed["brain"], listed["ending"]) == ("custom", {"how": "failed"})
 
 
 @pytest.mark.parametrize(
