@@ -13,6 +13,9 @@ PING_ANSWER_SECONDS: Final = 1.4
 LATE_SECONDS: Final = 0.25
 """A check that comes this much too late says that we were held up, and what the peer sent may be unread: it gets as much time again."""
 
+TICK_SECONDS: Final = 0.001
+"""Of uvloop's clock."""
+
 
 class Verdict(Enum):
     """What to do."""
@@ -55,6 +58,7 @@ class Liveness:
         if not self._is_waiting:
             self._asked_at = now
             self._deadline = now + PING_ANSWER_SECONDS
+            self.heard_at = min(self.heard_at, now - TICK_SECONDS)  # what came in the same tick of the clock came before, and is no answer
 
     def check(self, now: float, *, is_busy: bool) -> tuple[Verdict, float]:
         """Return what to do, and when to check again.

@@ -35,6 +35,17 @@ def test_any_byte_answers() -> None:
     assert liveness.check(2.9, is_busy=True) == (Verdict.WAIT, 2.0 + PING_IDLE_SECONDS)
 
 
+def test_what_came_in_the_same_tick_of_the_clock_is_no_answer_and_what_comes_then_is() -> None:
+    liveness = Liveness(0.0, KEEP)
+    liveness.heard_at = 1.0
+    liveness.ask(1.0)
+    silent = liveness.check(1.0, is_busy=True)
+    liveness.heard_at = 1.0
+
+    assert silent == (Verdict.WAIT, 1.0 + PING_ANSWER_SECONDS)
+    assert liveness.check(1.0, is_busy=True) == (Verdict.WAIT, 1.0 + PING_IDLE_SECONDS)
+
+
 def test_a_check_that_comes_too_late_gives_the_peer_one_more_moment() -> None:
     liveness = Liveness(0.0, KEEP)
     liveness.begin(0.0)
