@@ -1,5 +1,7 @@
 """What a stream to the model costs: the stock SDK over CRT, our transport, and a bare pass-through as the limit, in one interleaved run.
 
+Beside them, our client over the `h2` library in place of its own framing.
+
     python -m bench.stream [--quick]
 
 Each way runs in a process of its own against one echoing Nova Sonic Local in another, over TLS and HTTP/2, on uvloop. A pair is one chunk
@@ -21,8 +23,8 @@ from statistics import median
 from bench.processes import child, read_json
 
 ROUNDS, ROUNDS_QUICK = 5, 3
-BULK_FRAMES = {"stock": 600, "ours": 3_000, "bare": 3_000}
-BULK_FRAMES_QUICK = {"stock": 400, "ours": 2_000, "bare": 2_000}
+BULK_FRAMES = {"stock": 600, "ours": 3_000, "library": 3_000, "bare": 3_000}
+BULK_FRAMES_QUICK = {"stock": 400, "ours": 2_000, "library": 2_000, "bare": 2_000}
 PACED_SESSIONS = 30
 PACED_SECONDS, PACED_SECONDS_QUICK = 10.0, 3.0
 MANY_SESSIONS = 200
@@ -69,7 +71,7 @@ async def run(*, quick: bool) -> dict[str, object]:
         where = ("--endpoint", str(model["endpoint"]), "--ca", str(model["ca_file"]))
         clients = {
             way: await stack.enter_async_context(child("-m", "bench.stream_client", "--way", way, *where))
-            for way in ("stock", "ours", "bare", "timers")
+            for way in (*BULK_FRAMES, "timers")
         }
         bulk = await in_turn(clients, ROUNDS_QUICK if quick else ROUNDS, {way: {"job": "bulk", "frames": n} for way, n in frames.items()})
         show("bulk", bulk)

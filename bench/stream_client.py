@@ -70,8 +70,9 @@ async def paced(way: Way | None, sessions: int, seconds: float) -> dict[str, flo
         due = loop.time() + SPREAD_SECONDS * number / sessions
         while not stop.is_set():
             await asyncio.sleep(due - loop.time())
+            chunk = make_chunk()
             if opened:
-                await opened[number].send(make_chunk())
+                await opened[number].send(chunk)
             counts[0] += 1
             lateness.append(loop.time() - due)
             due += CHUNK_SECONDS

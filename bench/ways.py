@@ -17,6 +17,7 @@ from aws_sdk_bedrock_runtime.models import (
 from awscrt import io
 from smithy_http.aio.crt import AWSCRTHTTPClient
 
+from bench.h2_library import LibraryExchanges
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import StaticCredentials
 from s2s.bedrock.event_stream import InputEncoder
@@ -308,4 +309,12 @@ class Bare:
                 connection.transport.abort()
 
 
-WAYS: dict[str, type[Ours | Stock | Bare]] = {"stock": Stock, "ours": Ours, "bare": Bare}
+class Library(Ours):
+    """NovaSonicClient over the `h2` library in place of our own framing."""
+
+    def __init__(self, endpoint: str, ca_file: str) -> None:
+        super().__init__(endpoint, ca_file)
+        self._client._exchanges = LibraryExchanges(endpoint, ca_file)  # noqa: SLF001  # the product offers no such choice
+
+
+WAYS: dict[str, type[Ours | Stock | Bare]] = {"stock": Stock, "ours": Ours, "library": Library, "bare": Bare}

@@ -113,9 +113,28 @@ class StreamProtocol:
         Raises:
             LocalProtocolError: the event is not legal now; nothing has changed.
         """
-        if isinstance(event, AudioInput):  # the hot path: checked before anything changes, so that no copy is needed
-            return self._step(self._progress, event)
+        if isinstance(event, AudioInput):
+            return self._send_audio(event)
         return self.send_group((event,))[0]
+
+    def _send_audio(self, event: AudioInput) -> bytes:
+        """Return the bytes of a piece of audio: some 31 a second and stream, so the usual case is looked at first."""
+        now = self._progress
+        audio = now.audio
+        if (
+            audio is None
+            or audio.state is not ContentState.FILLED
+            or audio.name != event.content_name
+            or now.prompt_name != event.prompt_name
+            or now.inserted is not None
+            or now.state is not StreamState.PROMPT_OPEN
+            or not event.pcm
+        ):
+            return self._step(now, event)  # checks before it changes anything, so that no copy is needed
+        try:
+            return encode_input(event)
+        except CodecError as error:
+            raise LocalProtocolError(str(error)) from None
 
     def send_group(self, events: Sequence[InputEvent]) -> list[bytes]:
         """Return the bytes of several events, or of none.

@@ -203,13 +203,14 @@ class Members:
 def _count_strings(value: Json, levels: int) -> int:
     if isinstance(value, str):
         return 1
-    if isinstance(value, dict | list) and levels == 0:
+    if not isinstance(value, dict | list):
+        return 0
+    if levels == 0:
         raise CodecError(Flaw.TOO_LARGE, f"nested deeper than {EVENT_DEPTH} levels")
-    if isinstance(value, dict):
-        return len(value) + sum(_count_strings(item, levels - 1) for item in value.values())
-    if isinstance(value, list):
-        return sum(_count_strings(item, levels - 1) for item in value)
-    return 0
+    count = len(value) if isinstance(value, dict) else 0
+    for item in value.values() if isinstance(value, dict) else value:
+        count += 1 if isinstance(item, str) else _count_strings(item, levels - 1)
+    return count
 
 
 def _refuse_duplicates(data: bytes | str) -> None:

@@ -42,7 +42,7 @@ class StreamRefused(StreamBroken):
 
 
 class Exchange(Protocol):
-    """A request that is being written while its response is being read. Belongs to one event loop; one task reads.
+    """A request that is being written while its response is being read. Belongs to one event loop.
 
     Every wait ends at once when the stream does, and may be cancelled without harm.
     """
@@ -81,6 +81,8 @@ class Exchange(Protocol):
 
     async def read(self) -> bytes | None:
         """Return everything that has been received and not been read, waiting for the first of it; None at the end of the response.
+
+        When several tasks wait, one of them gets it and the others wait on.
 
         Raises:
             StreamBroken: the stream broke, and all that came before was read.

@@ -6,7 +6,7 @@ one that knows how the SDK's interface looks; it changes with each minor version
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -20,6 +20,7 @@ from smithy_core.aio.interfaces import ProtocolSettings
 from smithy_core.aio.interfaces.identity import IdentityResolver
 from smithy_core.aio.types import AsyncBytesReader
 from smithy_core.codecs import Codec
+from smithy_core.interceptors import Interceptor, OutputContext
 from smithy_http import Field, Fields
 from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
 from smithy_http.interfaces import HTTPRequestConfiguration
@@ -46,15 +47,16 @@ class OutputReader:
         self._codec, self._deserializer = codec, deserializer
         self._decoder = OutputDecoder()
 
-    async def event(self, message: bytes) -> bytes | None:
-        """Return the JSON of an event, or None for a message that has none; never waits.
+    def plain_event(self, message: bytes) -> bytes | None:
+        """Return the JSON of a plain event; None when the message is something else, or spelled in a way that is not known yet."""
+        return self._decoder.event(message)
+
+    async def other_event(self, message: bytes) -> bytes | None:
+        """Return the JSON of an event that needs the SDK to be read, or None for a message that has none; never waits.
 
         Raises:
             Exception: what the SDK makes of an error in the stream, modelled or not.
         """
-        plain = self._decoder.event(message)
-        if plain is not None:
-            return plain
         reader: AWSEventReceiver[Any] = AWSEventReceiver(
             payload_codec=self._codec, source=AsyncBytesReader(message), deserializer=self._deserializer
         )
@@ -107,19 +109,22 @@ class Sdk:
             config.transport = ExchangeTransport(exchanges)
             config.protocol = SonicProtocol(body, identity)
             config.aws_credentials_identity_resolver = PinnedIdentity(identity)
+            config.interceptors.append(_Outcome(body))
 
         client = await self._made_client()
         operation = InvokeModelWithBidirectionalStreamOperationInput(model_id=model_id)
-        duplex = await client.invoke_model_with_bidirectional_stream(operation, plugins=[of_this_call])
-        accepted: asyncio.Task[OutputReader] = asyncio.create_task(_accepted(duplex), name="nova-sonic-accepted")
+        # In a task of its own, which is never cancelled: the SDK's tasks hang or complain when the one that waits for them goes away.
+        call = client.invoke_model_with_bidirectional_stream(operation, plugins=[of_this_call])
+        accepted: asyncio.Task[OutputReader] = asyncio.create_task(_accepted(call), name="nova-sonic-call")
         self._calls.add(accepted)
         accepted.add_done_callback(self._forget)
         try:
-            exchange = await asyncio.shield(body.exchange)
+            return Call(await asyncio.shield(body.exchange), await asyncio.shield(body.encoder), accepted)
         except BaseException:
             await body.abandon()
+            if body.is_stuck:
+                accepted.cancel()
             raise
-        return Call(exchange, cast(InputEncoder, duplex.input_stream), accepted)
 
     async def close(self) -> None:
         """Close the SDK's client. The exchanges must have been closed before, which ends the calls."""
@@ -146,8 +151,8 @@ class Sdk:
             return self._client
 
 
-async def _accepted(duplex: Any) -> OutputReader:
-    _, reader = await duplex.await_output()
+async def _accepted(call: Awaitable[Any]) -> OutputReader:
+    _, reader = await (await call).await_output()
     return cast(OutputReader, reader)
 
 
@@ -155,20 +160,41 @@ class _Body:
     """Stands for the request's body: the SDK passes it from our protocol to our transport, which puts the exchange into it."""
 
     def __init__(self) -> None:
-        self.exchange: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.exchange: asyncio.Future[Exchange] = loop.create_future()
+        self.encoder: asyncio.Future[InputEncoder] = loop.create_future()
         self._is_abandoned = False
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the call failed before there was a request: the SDK then waits for one without end."""
+        return self.exchange.done() and not self.encoder.done()
+
+    def check(self) -> None:
+        """Check that somebody still wants the exchange.
+
+        Raises:
+            StreamBroken: nobody does.
+        """
+        if self._is_abandoned:
+            raise StreamBroken("the call was given up")
+
     async def attach(self, exchange: Exchange) -> None:
-        """Hand the exchange to whoever waits for it; close it when nobody does any more."""
+        """Hand the exchange to whoever waits for it.
+
+        Raises:
+            StreamBroken: nobody does any more; the exchange is closed.
+        """
         if self._is_abandoned:
             await exchange.close()
-            raise StreamBroken("the call was given up")
+        self.check()
         self.exchange.set_result(exchange)
 
-    def fail(self, error: OSError) -> None:
-        """Tell that there will be no exchange."""
-        self.exchange.set_exception(error)
-        self.exchange.exception()  # counts as seen: the caller may have given up
+    def fail(self, error: Exception) -> None:
+        """Tell that there will be no exchange, unless there is one."""
+        if not self.exchange.done():
+            self.exchange.set_exception(error)
+            self.exchange.exception()  # counts as seen: the caller may have given up
 
     async def abandon(self) -> None:
         """Close the exchange, now or when it comes."""
@@ -205,11 +231,25 @@ class SonicProtocol(RestJsonClientProtocol):
             raise TypeError("the SDK chose no signature for the request")
         properties = auth_scheme.signer_properties(context=context)
         seed = request.fields["authorization"].as_string().rpartition("Signature=")[2]
-        return InputEncoder(self._identity.secret_access_key, properties["region"], properties["service"], seed)
+        encoder = InputEncoder(self._identity.secret_access_key, properties["region"], properties["service"], seed)
+        self._body.encoder.set_result(encoder)
+        return encoder
 
     def create_event_receiver(self, *, event_deserializer: Any, **_: Any) -> Any:
         """Return an OutputReader."""
         return OutputReader(self.payload_codec, event_deserializer)
+
+
+class _Outcome(Interceptor[Any, Any, Any, Any]):
+    """Tells of a call that fails before it has a request, which the SDK tells nobody."""
+
+    def __init__(self, body: _Body) -> None:
+        self._body = body
+
+    def read_after_execution(self, context: OutputContext[Any, Any, Any, Any]) -> None:
+        """Take note of the end of a call, or of its acceptance."""
+        if isinstance(context.response, Exception):
+            self._body.fail(context.response)
 
 
 class ExchangeTransport:
@@ -234,6 +274,7 @@ class ExchangeTransport:
         """
         del request_config  # the SDK passes none; our time-outs are the stream's
         body = cast(_Body, request.body)
+        body.check()
         path = request.destination.path or "/"
         if request.destination.query is not None:
             path += f"?{request.destination.query}"

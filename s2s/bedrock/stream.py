@@ -36,8 +36,8 @@ class Timeouts:
     """Name resolution, TCP, TLS and the peer's settings."""
     opening: float = 2.8
     """From nothing to the response's head, connecting included. The service answers once it has the first events."""
-    write: float = 2.0
-    """For the peer to make room; it has taken 64 KB by then that it does not read, which is a second of speech."""
+    write: float = 1.6
+    """For the peer to make room. By then 80 KB wait, its window and our own (ROOM_BYTES), which are 1.2 s of speech: 2.8 s altogether."""
     closing: float = 2.0
     """For the model to end its side after our sessionEnd."""
 
@@ -75,7 +75,7 @@ class NovaSonicStream:
         self._reader: OutputReader | None = None
         self._splitter = MessageSplitter()
         self._unread: deque[OutputEvent] = deque()
-        self._sending, self._reading = asyncio.Lock(), asyncio.Lock()
+        self._sending = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -115,19 +115,21 @@ class NovaSonicStream:
             ModelError: the stream failed, or the peer did not make room in time.
             LocalProtocolError: the group breaks a rule of the stream; nothing of it was sent.
         """
-        async with self._sending:
-            if not self._exchange.has_room:
-                await self._make_room()
-            if self._failure is not None or self._phase is not Phase.OPEN:
-                raise self._failure or failures.LOST.error("the stream is closed")
-            wires = (self._protocol.send(events[0]),) if len(events) == 1 else self._protocol.send_group(events)
-            try:
-                self._write(wires)
-                if events and isinstance(events[-1], SessionEnd):
-                    self._end_input()
-            except StreamBroken:
-                await self._learn_the_end()
-                raise self._failure or failures.LOST.error("the stream is closed") from None
+        if not self._exchange.has_room or self._sending.locked():
+            async with self._sending:  # the lock keeps those who wait in their order
+                if not self._exchange.has_room:
+                    await self._make_room()
+                self._check_open()
+        else:
+            self._check_open()
+        wires = (self._protocol.send(events[0]),) if len(events) == 1 else self._protocol.send_group(events)
+        try:
+            self._write(wires)
+            if events and isinstance(events[-1], SessionEnd):
+                self._end_input()
+        except StreamBroken:
+            await self._learn_the_end()
+            raise self._failure or failures.LOST.error("the stream is closed") from None
 
     async def receive(self) -> OutputEvent | None:
         """Return the next event, or None after the orderly end that our sessionEnd asked for. May be cancelled and called again.
@@ -136,13 +138,11 @@ class NovaSonicStream:
             ModelError: the stream failed or ended by itself.
         """
         while not self._unread:
-            if self._phase is Phase.CLOSED and self._failure is None:
-                return None
             if self._failure is not None:
                 raise self._failure
-            if self._phase is Phase.ENDED:
+            if self._phase in (Phase.ENDED, Phase.CLOSED):
                 return None
-            await self._fill()
+            await self._read()
         return self._unread.popleft()
 
     async def close(self) -> None:
@@ -150,6 +150,10 @@ class NovaSonicStream:
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="nova-sonic-close")
         await asyncio.shield(self._closing)
+
+    def _check_open(self) -> None:
+        if self._failure is not None or self._phase is not Phase.OPEN:
+            raise self._failure or failures.LOST.error("the stream is closed")
 
     def _write(self, wires: Sequence[bytes]) -> None:
         date_ms = time.time_ns() // 1_000_000
@@ -173,44 +177,37 @@ class NovaSonicStream:
 
     async def _learn_the_end(self) -> None:
         """Read a dead stream to its end: the reason may be among what has come, behind events that nobody has read yet."""
-        async with self._reading:
-            while self._is_live:
-                await self._read()
+        while self._is_live:
+            await self._read()
 
     @property
     def _is_live(self) -> bool:
         return self._failure is None and self._phase in (Phase.OPEN, Phase.LEAVING)
 
-    async def _fill(self) -> None:
-        """Take what has come, waiting for the first of it, unless somebody else did so meanwhile."""
-        async with self._reading:
-            if not self._unread and self._is_live:
-                await self._read()
-
     async def _read(self) -> None:
+        """Take what has come, waiting for the first of it; several may wait, since nothing comes between taking and decoding."""
         try:
             data = await self._exchange.read()
         except StreamBroken as error:
             await self._fail(failures.LOST.error(str(error)))
             return
-        if data is None:
+        if data is None or self._reader is None:
             await self._end_of_response()
         else:
-            await self._decode(data)
+            await self._decode(data, self._reader)
 
-    async def _decode(self, data: bytes) -> None:
+    async def _decode(self, data: bytes, reader: OutputReader) -> None:
         try:
             for message in self._splitter.feed(data):
-                await self._deliver(message)
+                event = reader.plain_event(message)
+                if event is None:
+                    event = await reader.other_event(message)
+                if event is not None:
+                    self._deliver(event)
         except Exception as error:  # noqa: BLE001  # whatever the SDK makes of a message that is no plain event
             await self._fail(model_error(error))
 
-    async def _deliver(self, message: bytes) -> None:
-        if self._reader is None:
-            raise failures.LOST.error("an event before the response's head")
-        data = await self._reader.event(message)
-        if data is None:
-            return
+    def _deliver(self, data: bytes) -> None:
         try:
             self._unread.append(self._protocol.receive_data(data))
         except CodecError as error:
@@ -248,4 +245,4 @@ class NovaSonicStream:
                 self._end_input()
         while self._phase is Phase.LEAVING and self._failure is None:
             self._unread.clear()
-            await self._fill()
+            await self._read()

@@ -107,11 +107,14 @@ class ScriptedReader:
         self._decoder = OutputDecoder()
         self._decoder.learn(event_message(b""))
 
-    async def event(self, message: bytes) -> bytes | None:
+    def plain_event(self, message: bytes) -> bytes | None:
+        return self._decoder.event(message)
+
+    async def other_event(self, message: bytes) -> bytes | None:
         error = self._errors.get(message[12:-4])
         if error is not None:
             raise error
-        return self._decoder.event(message)
+        return None
 
 
 def stream_over(exchange: ScriptedExchange, accepted: Exception | None = None) -> tuple[NovaSonicStream, list[bytes]]:
