@@ -7,45 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from s2s.bedrock.http2.pool import Http2Exchanges
 from s2s.bedrock.interfaces import CannotConnect, NotTrusted
+from tests.s2s.http2.certificates import self_signed
 from tests.s2s.http2.scripted import PATH, Caller, Scripted, Secure
 
 
 async def greet(caller: Caller) -> None:
     await caller.greet()
     await caller.hang_up()
-
-
-def self_signed(folder: Path, start: datetime, days: int) -> Secure:
-    """Return a certificate that is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public, private = folder / "certificate.pem", folder / "key.pem"
-    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(public, private)
-    context.set_alpn_protocols(["h2"])
-    return Secure(context, str(public))
 
 
 async def failure(uri: str, ca_file: str | None) -> CannotConnect:
@@ -67,7 +38,7 @@ async def test_an_authority_that_the_system_does_not_know_is_not_trusted(secure:
 
 
 async def test_another_authority_than_the_given_one_is_not_trusted(secure: Secure, tmp_path: Path) -> None:
-    other = self_signed(tmp_path, datetime.now(UTC) - timedelta(days=1), 2)
+    other = self_signed(tmp_path)
     async with Scripted(greet, secure) as server:
         error = await failure(server.uri, other.ca_file)
 
@@ -90,7 +61,7 @@ async def test_a_certificate_of_another_host_is_not_trusted(secure: Secure) -> N
     ids=["expired", "not yet"],
 )
 async def test_a_certificate_out_of_its_time_is_not_trusted(start: Callable[[], datetime], word: str, tmp_path: Path) -> None:
-    secure = self_signed(tmp_path, start(), 3)
+    secure = self_signed(tmp_path, start())
     async with Scripted(greet, secure) as server:
         error = await failure(f"https://localhost:{server.port}", secure.ca_file)
 
@@ -122,7 +93,7 @@ async def test_a_host_is_known_by_its_name_and_its_address(secure: Secure) -> No
 
 @pytest.mark.parametrize("protocols", [[], ["http/1.1"]], ids=["none", "http/1.1"])
 async def test_without_http2_in_the_handshake_there_is_no_connection(protocols: list[str], tmp_path: Path) -> None:
-    secure = self_signed(tmp_path, datetime.now(UTC) - timedelta(days=1), 3)
+    secure = self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     if protocols:
