@@ -12,6 +12,7 @@ SDK_LOGGERS: Final = (
     "aws_sdk_bedrock_runtime",
     "aws_sdk_signers",
     "botocore",
+    "hpack",
 )
 """At DEBUG these write whole requests and events: audio, transcripts, signatures."""
 

@@ -1,5 +1,7 @@
 """A connection without input and output: requests, responses, and every way in which they end in order or not."""
 
+import logging
+
 import pytest
 from hyperframe.frame import DataFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
@@ -8,6 +10,7 @@ from s2s.bedrock.http2.frames import MAX_STREAM_ID, ErrorCode
 from s2s.bedrock.http2.settings import CONNECTION_WINDOW_BYTES, DEFAULT_WINDOW
 from s2s.bedrock.http2.streams import Ending, Input
 from s2s.bedrock.interfaces import RECEIVE_WINDOW_BYTES
+from s2s.bedrock.quiet import calm_loggers
 from tests.s2s.http2.peer import OK, Peer, continuation, data, goaway, payloads, ping, reset
 
 
@@ -439,3 +442,13 @@ def test_resets_are_not_echoed() -> None:
     peer.give(reset(stream, 2))
 
     assert not any(isinstance(frame, RstStreamFrame) for frame in peer.sent())
+
+
+def test_no_header_is_logged_whatever_the_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    calm_loggers()
+    peer = Peer()
+    peer.connection.open("POST", "/", [("authorization", "secret")])
+    peer.give(peer.headers(1, ((":status", "200"), ("x-secret", "secret"))))
+
+    assert [record.name for record in caplog.records if record.name.startswith(("hpack", "s2s"))] == []
