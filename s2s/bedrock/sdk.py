@@ -31,6 +31,8 @@ from s2s.bedrock.interfaces import Exchange, Exchanges, Headers, StreamBroken
 
 _SETTINGS: Final = ProtocolSettings(namespace="com.amazonaws.bedrockruntime", service_target="AmazonBedrockFrontendService")
 
+CLOSE_SECONDS: Final = 1.0
+"""How long calls may take to end once their exchanges have."""
 ERROR_BYTES: Final = 64 * 1024
 """How much of the body of a refusal is read: the service's have some hundred bytes."""
 
@@ -129,7 +131,10 @@ class Sdk:
     async def close(self) -> None:
         """Close the SDK's client. The exchanges must have been closed before, which ends the calls."""
         if self._calls:
-            await asyncio.wait(self._calls)
+            _, waiting = await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
+            for call in waiting:
+                call.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
 
@@ -241,15 +246,20 @@ class SonicProtocol(RestJsonClientProtocol):
 
 
 class _Outcome(Interceptor[Any, Any, Any, Any]):
-    """Tells of a call that fails before it has a request, which the SDK tells nobody."""
+    """Tells of a call that fails before it has a request: the SDK lets its caller wait for one without end."""
 
     def __init__(self, body: _Body) -> None:
         self._body = body
 
-    def read_after_execution(self, context: OutputContext[Any, Any, Any, Any]) -> None:
-        """Take note of the end of a call, or of its acceptance."""
-        if isinstance(context.response, Exception):
+    def modify_before_attempt_completion(self, context: OutputContext[Any, Any, Any, Any]) -> Any:
+        """Take such a failure out of the hands of the SDK, which has nobody to give it to.
+
+        Called before the completion of the execution too, in place of the method that is meant for it (smithy-core 0.9.0).
+        """
+        if isinstance(context.response, Exception) and not self._body.encoder.done():
             self._body.fail(context.response)
+            return None
+        return context.response
 
 
 class ExchangeTransport:

@@ -1,12 +1,9 @@
 """Exceptions of the SDK, one by one, and what is kept out of the logs."""
 
-import asyncio
 import logging
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from aws_sdk_bedrock_runtime import models
@@ -18,7 +15,7 @@ from s2s import failures
 from s2s.bedrock.crt.sockets import disable_nagle
 from s2s.bedrock.faults import model_error
 from s2s.bedrock.interfaces import CannotConnect, StreamBroken
-from s2s.bedrock.quiet import SDK_LOGGERS, calm_loggers, filter_noise
+from s2s.bedrock.quiet import SDK_LOGGERS, calm_loggers
 
 
 def unmodeled(status: int, name: str) -> CallError:
@@ -87,27 +84,6 @@ def test_the_sdk_never_logs_below_info() -> None:
 
     assert min(levels.values()) >= logging.INFO
     assert levels["botocore"] == logging.ERROR
-
-
-async def test_only_the_known_noise_is_dropped_from_the_loops_reports() -> None:
-    loop = asyncio.get_running_loop()
-    reported: list[Mapping[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: reported.append(context))
-    filter_noise(loop)
-    filter_noise(loop)
-    loop.call_exception_handler({"message": "x", "exception": RuntimeError("2080 AWS_ERROR_HTTP_STREAM_HAS_COMPLETED: ...")})
-    loop.call_exception_handler({"message": "y", "exception": RuntimeError("something else")})
-    loop.set_exception_handler(None)
-
-    assert [context["message"] for context in reported] == ["y"]
-
-
-async def test_without_a_handler_the_loops_own_reports_the_rest(caplog: pytest.LogCaptureFixture) -> None:
-    loop = asyncio.get_running_loop()
-    filter_noise(loop)
-    loop.call_exception_handler({"message": "a real problem", "exception": RuntimeError("something else")})
-
-    assert "a real problem" in caplog.text
 
 
 def test_nagle_is_turned_off_on_the_sockets_of_one_peer_only() -> None:
