@@ -86,6 +86,8 @@ class RawStream:
         while data:
             async with asyncio.timeout(self.client.timeout_seconds):
                 while (room := min(self.client.h2.local_flow_control_window(self.stream_id), 16_384)) <= 0:
+                    if self.is_over:
+                        return  # nobody gives window for it any more
                     await self.client.wait()
             self.client.h2.send_data(self.stream_id, data[:room])
             data = data[room:]
