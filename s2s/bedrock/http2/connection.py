@@ -8,13 +8,13 @@ Windows: a stream's is given back as its reader takes the data, which holds back
 given back as data comes in, so that a stream nobody reads does not hold up the others; what may wait unread is bounded by the streams'.
 """
 
-from collections import OrderedDict
 from enum import Enum
 from typing import Final
 
 from s2s.bedrock.http2 import frames
-from s2s.bedrock.http2.frames import MAX_FRAME_BYTES, MAX_STREAM_ID, MAX_WINDOW, ErrorCode, FrameSplitter, PeerViolation, code_name
+from s2s.bedrock.http2.frames import MAX_STREAM_ID, MAX_WINDOW, ErrorCode, FrameSplitter, PeerViolation, code_name
 from s2s.bedrock.http2.heads import HeadCodec, Malformed, request_fields
+from s2s.bedrock.http2.outflow import Outflow
 from s2s.bedrock.http2.patience import Patience
 from s2s.bedrock.http2.settings import CONNECTION_WINDOW_BYTES, DEFAULT_WINDOW, MAX_HEAD_BYTES, OURS, PeerSettings
 from s2s.bedrock.http2.streams import Ending, Input, Stream
@@ -63,8 +63,6 @@ class Connection:
         self.streams: dict[int, Stream] = {}
         self.peer: PeerSettings | None = None
         """None until the peer's SETTINGS have come."""
-        self.is_held = False
-        """Whether data has to wait because the socket takes none; set by `hold` and `release`."""
         self.outgoing: list[bytes] = []
         """What is to be sent; see `data_to_send`."""
         self._scheme, self._authority = scheme, authority
@@ -73,10 +71,8 @@ class Connection:
         self._splitter = FrameSplitter()
         self._patience = Patience()
         self._now = 0.0
-        self._window = DEFAULT_WINDOW
+        self._outflow = Outflow(self.outgoing)
         self._credit = CONNECTION_WINDOW_BYTES
-        self._waiting: OrderedDict[int, Stream] = OrderedDict()
-        """Streams with something to send that their own window has room for, in turn."""
         self._block: _Block | None = None
         self.outgoing += [frames.PREFACE, frames.settings_frame(OURS), frames.window_frame(0, CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW)]
 
@@ -84,6 +80,11 @@ class Connection:
     def is_closed(self) -> bool:
         """Whether all is over, and the socket is to be closed when `data_to_send` has been sent."""
         return self.phase is Phase.CLOSED
+
+    @property
+    def is_held(self) -> bool:
+        """Whether data waits because the socket takes none: between `hold` and `release`."""
+        return self._outflow.is_held
 
     @property
     def capacity(self) -> int:
@@ -116,25 +117,11 @@ class Connection:
 
     def send(self, stream: Stream, data: bytes) -> None:
         """Send data of a request now, as far as the windows go, and the rest when they open. The stream must not be over."""
-        size = len(data)
-        if 0 < size <= stream.window and size <= self._window and size <= MAX_FRAME_BYTES and not stream.pending and not self.is_held:
-            stream.window -= size
-            self._window -= size
-            self.outgoing.append(frames.data_header(stream.number, size))
-            self.outgoing.append(data)
-        elif size:
-            stream.pending += data
-            self._enqueue(stream)
-            self._pump()
+        self._outflow.send(stream, data)
 
     def end_input(self, stream: Stream) -> None:
         """End the request behind all that was written; nothing happens when it has ended or the stream is over."""
-        if stream.input is not Input.OPEN or stream.ending is not Ending.NOT_YET:
-            return
-        stream.input = Input.ENDING
-        if not stream.pending:
-            stream.input = Input.ENDED
-            self.outgoing.append(frames.frame(frames.DATA, frames.END_STREAM, stream.number))
+        self._outflow.end(stream)
 
     def take(self, stream: Stream) -> bytes:
         """Return what has been received and not been read, and give its window back in time."""
@@ -159,13 +146,13 @@ class Connection:
 
     def hold(self) -> None:
         """Let data wait: the socket takes no more."""
-        self.is_held = True
+        self._outflow.is_held = True
 
     def release(self) -> None:
         """Let data go again."""
-        self.is_held = False
+        self._outflow.is_held = False
         self._patience.settle()
-        self._pump()
+        self._outflow.pump()
 
     def close(self, reason: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Say goodbye and end all streams; nothing happens when the connection is closed."""
@@ -179,7 +166,7 @@ class Connection:
             return
         self.reason = f"{reason}; {self.reason}" if self.reason else reason
         self.phase = Phase.CLOSED
-        self._waiting.clear()
+        self._outflow.clear()
         streams, self.streams = self.streams, {}
         for stream in streams.values():
             stream.fail(Ending.BROKEN, self.reason)
@@ -199,7 +186,7 @@ class Connection:
     def _receive(self, data: bytes) -> None:
         for kind, flags, number, payload in self._splitter.feed(data):
             try:
-                if kind == frames.DATA and self._block is None and self.peer is not None:
+                if kind == frames.DATA and self._block is None and self.peer is not None:  # the usual case
                     self._on_data(flags, number, payload)
                 else:
                     self._on_frame(kind, flags, number, payload)
@@ -214,8 +201,6 @@ class Connection:
         if self._block is not None and (kind != frames.CONTINUATION or number != self._block.number):
             raise PeerViolation(ErrorCode.PROTOCOL_ERROR, "a frame in the middle of a header block")
         match kind:
-            case frames.DATA:
-                self._on_data(flags, number, payload)
             case frames.WINDOW_UPDATE:
                 self._on_window(number, frames.read_word(payload))
             case frames.HEADERS:
@@ -339,8 +324,8 @@ class Connection:
         self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if peer.initial_window != before:
             for stream in self.streams.values():
-                self._widen(stream, peer.initial_window - before)
-            self._pump()
+                self._outflow.widen(stream, peer.initial_window - before)
+            self._outflow.pump()
 
     def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
         if number:
@@ -368,11 +353,7 @@ class Connection:
     def _on_window(self, number: int, increment: int) -> None:
         increment &= MAX_WINDOW
         if number == 0:
-            if increment == 0:
-                raise PeerViolation(ErrorCode.PROTOCOL_ERROR, "a window that grows by nothing")
-            self._window += increment
-            if self._window > MAX_WINDOW:
-                raise PeerViolation(ErrorCode.FLOW_CONTROL_ERROR, "a connection's window beyond all bounds")
+            self._outflow.widen_all(increment)
         else:
             stream = self.streams.get(number)
             if stream is None:
@@ -382,9 +363,8 @@ class Connection:
                 raise StreamViolation(stream, ErrorCode.PROTOCOL_ERROR, "a window that grows by nothing")
             if stream.window + increment > MAX_WINDOW:
                 raise StreamViolation(stream, ErrorCode.FLOW_CONTROL_ERROR, "a stream's window beyond all bounds")
-            self._widen(stream, increment)
-        if self._waiting:
-            self._pump()
+            self._outflow.widen(stream, increment)
+        self._outflow.pump()
 
     # Inside.
 
@@ -395,7 +375,7 @@ class Connection:
 
     def _answer(self, answer: bytes) -> None:
         self.outgoing.append(answer)
-        if self.is_held:
+        if self._outflow.is_held:
             self._patience.owe()
 
     def _give_back(self, stream: Stream) -> None:
@@ -404,38 +384,9 @@ class Connection:
             stream.credit += stream.taken
         stream.taken = 0
 
-    def _widen(self, stream: Stream, increment: int) -> None:
-        stream.window += increment
-        if stream.window > MAX_WINDOW:
-            raise PeerViolation(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window beyond all bounds")
-        self._enqueue(stream)
-
-    def _enqueue(self, stream: Stream) -> None:
-        if stream.pending and stream.window > 0:
-            self._waiting[stream.number] = stream
-
-    def _pump(self) -> None:
-        """Send what the windows have room for, one frame of each stream in turn."""
-        while self._waiting and self._window > 0 and not self.is_held:
-            _, stream = self._waiting.popitem(last=False)
-            size = min(len(stream.pending), stream.window, self._window, MAX_FRAME_BYTES)
-            if size <= 0:
-                continue
-            stream.window -= size
-            self._window -= size
-            data = bytes(stream.pending[:size])
-            del stream.pending[:size]
-            flags = 0
-            if stream.input is Input.ENDING and not stream.pending:
-                flags, stream.input = frames.END_STREAM, Input.ENDED
-            self.outgoing += (frames.frame_header(frames.DATA, flags, stream.number, size), data)
-            self._enqueue(stream)
-            if stream.listener is not None:
-                stream.listener.writable()
-
     def _end(self, stream: Stream) -> None:
         stream.take_end()
-        self._waiting.pop(stream.number, None)
+        self._outflow.forget(stream)
         if stream.input is Input.ENDED:
             self._forget(stream)
 
@@ -445,7 +396,7 @@ class Connection:
         stream.fail(Ending.BROKEN, reason)
 
     def _forget(self, stream: Stream) -> None:
-        self._waiting.pop(stream.number, None)
+        self._outflow.forget(stream)
         self.streams.pop(stream.number, None)
         if self.phase is Phase.DRAINING and not self.streams:
             self.phase = Phase.CLOSED

@@ -32,7 +32,7 @@ class Http2Exchanges:
         first_stream_id: for tests of what happens when the ids of a connection run out.
 
     Raises:
-        ValueError: the URI is neither https nor http.
+        ValueError: the URI is neither https nor http, or a connection may carry no stream.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Http2Exchanges:
         keep_seconds: float = KEEP_SECONDS,
         first_stream_id: int = 1,
     ) -> None:
+        if streams_per_connection < 1:
+            raise ValueError("a connection must carry at least one stream")
         self._endpoint = parse_endpoint(endpoint_uri)
         self._ca_file = ca_file
         self._limit = streams_per_connection

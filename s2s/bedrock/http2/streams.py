@@ -129,8 +129,6 @@ class Stream:
         Raises:
             Malformed: it is not.
         """
-        if self.head is None:
-            raise Malformed("an end before the head")
         if self.body_left:
             raise Malformed("a body shorter than its content-length")
         self._end(Ending.IN_ORDER, "the response has ended")

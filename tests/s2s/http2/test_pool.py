@@ -358,6 +358,30 @@ def test_an_endpoint_is_an_http_uri(uri: str) -> None:
         Http2Exchanges(uri)
 
 
+def test_a_connection_carries_at_least_one_stream() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Http2Exchanges("https://host", streams_per_connection=0)
+
+
+async def test_whoever_never_gets_a_place_is_told_in_time() -> None:
+    async def be_slow(caller: Caller) -> None:
+        await asyncio.sleep(0.2)
+        await caller.greet({3: 1})
+        await caller.hang_up()
+
+    async with Scripted(be_slow) as server:
+        exchanges = server.exchanges(connect_seconds=0.3)
+        begun = time.monotonic()
+        results = await asyncio.gather(*(exchanges.open("POST", PATH, []) for _ in range(6)), return_exceptions=True)
+        seconds = time.monotonic() - begun
+        await exchanges.close()
+    refused = [str(result) for result in results if isinstance(result, CannotConnect)]
+
+    assert len(refused) == 4
+    assert all("no room for a stream" in text for text in refused)
+    assert seconds < 0.9
+
+
 async def test_five_hundred_streams_leave_nothing(tls: Secure | None) -> None:
     async with Scripted(accept_all, tls) as server:
         before = open_files()

@@ -103,6 +103,19 @@ def test_a_peer_may_take_windows_back() -> None:
     assert payloads(peer.sent()) == b"x" * 20
 
 
+def test_a_window_that_is_taken_back_while_its_stream_waits_sends_nothing() -> None:
+    peer = Peer(settings={4: 100_000})
+    stream = peer.open()
+    peer.connection.send(stream, bytes(70_000))
+    peer.sent()
+    peer.give(SettingsFrame(0, {4: 0}), window(0, 100_000))
+    nothing = payloads(peer.sent())
+    peer.give(SettingsFrame(0, {4: 70_000}))
+
+    assert nothing == b""
+    assert len(payloads(peer.sent())) == 70_000 - DEFAULT_WINDOW
+
+
 def test_a_wider_initial_window_lets_waiting_data_go() -> None:
     peer = Peer(settings={4: 10})
     stream = peer.open()

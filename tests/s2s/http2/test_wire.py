@@ -475,6 +475,33 @@ async def test_a_cancelled_wait_for_the_head_leaves_the_others(tls: Secure | Non
     assert (head[0], body) == (200, b"x")
 
 
+async def test_when_several_tasks_read_each_piece_goes_to_one_of_them() -> None:
+    async def feed(caller: Caller) -> None:
+        await caller.greet()
+        number = await caller.request()
+        caller.respond(number)
+        for turn in range(4):
+            caller.send(DataFrame(number, bytes([turn])))
+            await caller.until(DataFrame)
+        caller.send(DataFrame(number, b"", flags=["END_STREAM"]))
+        await caller.hang_up()
+
+    async with Scripted(feed) as server:
+        exchanges = server.exchanges()
+        exchange = await exchanges.open("POST", PATH, [])
+        got: list[bytes] = []
+
+        async def read() -> None:
+            while (piece := await exchange.read()) is not None:
+                got.append(piece)
+                exchange.write(b"next")
+
+        await asyncio.gather(*(read() for _ in range(3)))
+        await exchanges.close()
+
+    assert got == [b"\0", b"\1", b"\2", b"\3"]
+
+
 async def test_settings_that_change_are_acknowledged() -> None:
     acknowledged: list[Frame] = []
 
