@@ -227,6 +227,9 @@ USUAL_REFUSALS: dict[Member, Refusal] = {
 MOST_KILOBYTES = 8_192
 """A message of the event stream holds 16 MB at most, and Base64 is a third longer."""
 
+LONGEST_WORD = 100
+"""Of names that a fault is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
@@ -321,7 +324,7 @@ def _check_argument(argument: Argument, word: str, name: str) -> None:
         case Argument.GOODBYE:
             is_right = word == "drain" or _code(word) in ErrorCodes
         case Argument.WORD:
-            is_right = word.isascii() and word.isalnum()
+            is_right = word.isascii() and word.isalnum() and len(word) <= LONGEST_WORD
         case Argument.KIND:
             is_right = word in ("event", "type")
         case Argument.SECONDS | Argument.FACTOR:

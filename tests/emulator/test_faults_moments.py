@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nova_sonic_local.clock import LoopClock
 from nova_sonic_local.emission import Emitter
@@ -67,6 +69,23 @@ def test_every_fault_has_a_row_that_can_be_asked_for_by_name_alone() -> None:
 def test_a_wrong_fault_is_told(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_faults(text)
+
+
+_PARTS = st.sampled_from(
+    [*(fault.value for fault in Fault), ":", "@", ",", "s", "out", "toolUse", "1", "-", ".5", "inf", "nan", "drain", "9" * 400]
+)
+
+
+@given(st.lists(_PARTS | st.text(max_size=3), max_size=8).map("".join))
+def test_any_text_is_faults_or_a_value_error(text: str) -> None:
+    try:
+        plans = parse_faults(text)
+    except ValueError:
+        return
+    made = Schedule(0.0, 1.0, "seed")
+    made.plan(plans)
+
+    assert len(made.take_input("") + made.take_input("audioInput") + made.take_due(1e9)) <= len(plans)
 
 
 def test_faults_come_after_the_event_they_wait_for() -> None:
