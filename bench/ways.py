@@ -1,6 +1,8 @@
 """The ways to the model that bench/stream.py compares, each as a session that sends and receives chunks of speech."""
 
 import asyncio
+import base64
+import json
 import ssl
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -123,7 +125,7 @@ class Ours:
 
 
 class StockSession:
-    """A stream of the SDK as it comes; events are encoded and decoded by the same code as ours, so that only the SDK is compared."""
+    """A stream of the SDK as it comes, with events written and read as in AWS's samples: by `json` and `base64`."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -138,15 +140,17 @@ class StockSession:
 
     async def send(self, pcm: bytes) -> None:
         """Send a chunk."""
-        await self._write(self._protocol.send(AudioInput(PROMPT, AUDIO, pcm)))
+        content = base64.b64encode(pcm).decode()
+        event = {"event": {"audioInput": {"promptName": PROMPT, "contentName": AUDIO, "content": content}}}
+        await self._write(json.dumps(event).encode())
 
     async def receive(self) -> bytes | None:
         """Return the next chunk."""
         while (message := await self._receiver.receive()) is not None:
             if isinstance(message, InvokeModelWithBidirectionalStreamOutputChunk):
-                event = self._protocol.receive_data(message.value.bytes_ or b"")
-                if isinstance(event, AudioOutput):
-                    return event.pcm
+                event = json.loads(message.value.bytes_ or b"")["event"]
+                if "audioOutput" in event:
+                    return base64.b64decode(event["audioOutput"]["content"])
         return None
 
     async def close(self) -> None:

@@ -33,6 +33,10 @@ _STAGE_TEXT_BYTES: Final = 4096
 """Longest additionalModelFields that is looked into; the real ones have 30 bytes."""
 
 
+_SPEECH: Final = b'{"event":{"audioOutput":'
+"""How the service begins a piece of speech; one that begins otherwise is read as well, with one check more."""
+
+
 def decode_output(data: bytes) -> OutputEvent:
     """Read an event as the model sends it.
 
@@ -41,7 +45,7 @@ def decode_output(data: bytes) -> OutputEvent:
     Raises:
         CodecError: this is no event, or a member without which it makes no sense is missing.
     """
-    name, body = event_body(data, OUTPUT_EVENT_BYTES)
+    name, body = event_body(data, OUTPUT_EVENT_BYTES, is_speech=data[: len(_SPEECH)] == _SPEECH)
     read = _READERS.get(name)
     if read is not None:
         try:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 from zlib import crc32
@@ -35,8 +36,11 @@ def _string_header(name: str, value: str) -> bytes:
 _EVENT_HEADERS: Final = (
     _string_header(":message-type", "event") + _string_header(":event-type", "chunk") + _string_header(":content-type", "application/json")
 )
+_BEFORE_TEXT: Final = b'{"bytes":"'
+_AFTER_TEXT: Final = b'"}'
 _DATE_NAME: Final = bytes([5]) + b":date" + b"\x08"
 _SIGNATURE_NAME: Final = bytes([16]) + b":chunk-signature" + b"\x06" + (32).to_bytes(2, "big")
+_SHA256_BLOCK_BYTES: Final = 64
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 
 
@@ -51,9 +55,21 @@ def encode_message(headers: bytes, payload: bytes) -> bytes:
         headers: encoded.
         payload: any bytes.
     """
-    lengths = _LENGTHS.pack(_OVERHEAD + len(headers) + len(payload), len(headers))
-    message = b"".join((lengths, _WORD.pack(crc32(lengths)), headers, payload))
-    return message + _WORD.pack(crc32(message))
+    prelude = _prelude(len(headers), len(payload))
+    return b"".join((prelude, headers, payload, _WORD.pack(crc32(payload, crc32(headers, crc32(prelude))))))
+
+
+@lru_cache(maxsize=256)
+def _prelude(headers_bytes: int, payload_bytes: int) -> bytes:
+    lengths = _LENGTHS.pack(_OVERHEAD + headers_bytes + payload_bytes, headers_bytes)
+    return lengths + _WORD.pack(crc32(lengths))
+
+
+@lru_cache(maxsize=256)
+def _event_start(text_bytes: int) -> tuple[bytes, int]:
+    """Return what comes before the base64 of an event, and its checksum: the same for all events of one length, as pieces of speech are."""
+    start = _prelude(len(_EVENT_HEADERS), len(_BEFORE_TEXT) + text_bytes + len(_AFTER_TEXT)) + _EVENT_HEADERS + _BEFORE_TEXT
+    return start, crc32(start)
 
 
 def signing_key(secret_access_key: str, date: str, region: str, service: str) -> bytes:
@@ -81,7 +97,8 @@ class InputEncoder:
         self._previous = seed
         self._second = -1
         self._date = ""
-        self._key = b""
+        self._inner = self._outer = hashlib.sha256()
+        """HMAC of the day's key, begun (RFC 2104): a copy costs a third of beginning anew, measured."""
         self._preamble = ""
         """Of the string to sign, up to the previous signature; it changes once a second."""
 
@@ -92,8 +109,9 @@ class InputEncoder:
             event: its JSON.
             date_ms: now, milliseconds since 1970.
         """
-        payload = b"".join((b'{"bytes":"', pybase64.b64encode(event), b'"}'))
-        inner = encode_message(_EVENT_HEADERS, payload)
+        text = pybase64.b64encode(event)
+        start, checksum = _event_start(len(text))
+        inner = b"".join((start, text, _AFTER_TEXT, _WORD.pack(crc32(_AFTER_TEXT, crc32(text, checksum)))))
         return self._sign(inner, hashlib.sha256(inner).hexdigest(), date_ms)
 
     def encode_end(self, date_ms: int) -> bytes:
@@ -106,7 +124,10 @@ class InputEncoder:
             self._turn_to(second)
         date_header = _DATE_NAME + _DATE.pack(date_ms)
         text = f"{self._preamble}{self._previous}\n{hashlib.sha256(date_header).hexdigest()}\n{digest}"
-        signature = hmac.digest(self._key, text.encode(), "sha256")
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        signature = outer.digest()
         self._previous = signature.hex()
         return encode_message(b"".join((date_header, _SIGNATURE_NAME, signature)), payload)
 
@@ -114,7 +135,10 @@ class InputEncoder:
         moment = datetime.fromtimestamp(second, UTC)
         date = moment.strftime("%Y%m%d")
         if date != self._date:
-            self._date, self._key = date, signing_key(self._secret, date, self._region, self._service)
+            self._date = date
+            key = signing_key(self._secret, date, self._region, self._service).ljust(_SHA256_BLOCK_BYTES, b"\0")
+            self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+            self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
         self._second = second
         self._preamble = f"AWS4-HMAC-SHA256-PAYLOAD\n{moment:%Y%m%dT%H%M%SZ}\n{date}/{self._scope}\n"
 
@@ -164,14 +188,18 @@ class OutputDecoder:
     def __init__(self) -> None:
         self._plain: set[bytes] = {_EVENT_HEADERS}
 
-    def event(self, message: bytes) -> bytes | None:
-        """Return the JSON of a plain event, or None when the message is something else."""
+    def plain_event(self, message: bytes) -> bytes | None:
+        """Return the JSON of a plain event, or None when the message is something else, or spelled in a way that is not known yet."""
         headers = _WORD.unpack_from(message, 4)[0]
         if message[12 : 12 + headers] not in self._plain:
             return None
         try:
-            document = orjson.loads(message[12 + headers : -4])
-            return pybase64.b64decode(document["bytes"], validate=True)
+            if message.startswith(_BEFORE_TEXT, 12 + headers) and message.endswith(_AFTER_TEXT, 0, -4):
+                return pybase64.b64decode(message[12 + headers + len(_BEFORE_TEXT) : -4 - len(_AFTER_TEXT)], validate=True)
+        except ValueError:  # more than one member, or an escaped character
+            pass
+        try:
+            return pybase64.b64decode(orjson.loads(message[12 + headers : -4])["bytes"], validate=True)
         except (ValueError, KeyError, TypeError):  # not what a plain event looks like: for the slower reader to say what it is
             return None
 

@@ -37,8 +37,8 @@ ERROR_BYTES: Final = 64 * 1024
 """How much of the body of a refusal is read: the service's have some hundred bytes."""
 
 
-class OutputReader:
-    """Reads the messages of the model.
+class OutputReader(OutputDecoder):
+    """Reads all messages of the model.
 
     Args:
         codec: the SDK's, for payloads.
@@ -46,12 +46,8 @@ class OutputReader:
     """
 
     def __init__(self, codec: Codec, deserializer: Any) -> None:
+        super().__init__()
         self._codec, self._deserializer = codec, deserializer
-        self._decoder = OutputDecoder()
-
-    def plain_event(self, message: bytes) -> bytes | None:
-        """Return the JSON of a plain event; None when the message is something else, or spelled in a way that is not known yet."""
-        return self._decoder.event(message)
 
     async def other_event(self, message: bytes) -> bytes | None:
         """Return the JSON of an event that needs the SDK to be read, or None for a message that has none; never waits.
@@ -65,7 +61,7 @@ class OutputReader:
         shape = await reader.receive()
         if not isinstance(shape, InvokeModelWithBidirectionalStreamOutputChunk):
             return None
-        self._decoder.learn(message)
+        self.learn(message)
         return shape.value.bytes_ or b""
 
 

@@ -108,7 +108,7 @@ class ScriptedReader:
         self._decoder.learn(event_message(b""))
 
     def plain_event(self, message: bytes) -> bytes | None:
-        return self._decoder.event(message)
+        return self._decoder.plain_event(message)
 
     async def other_event(self, message: bytes) -> bytes | None:
         error = self._errors.get(message[12:-4])

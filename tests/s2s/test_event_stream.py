@@ -68,11 +68,11 @@ def test_a_message_of_absurd_length_is_refused_by_its_first_bytes() -> None:
 @pytest.mark.parametrize("chunk", vectors.CHUNKS)
 def test_the_sdks_chunk_is_read_once_its_headers_are_known(chunk: vectors.Chunk) -> None:
     decoder = OutputDecoder()
-    first = decoder.event(chunk.wire)
+    first = decoder.plain_event(chunk.wire)
     decoder.learn(chunk.wire)
 
     assert first is None or first == chunk.event
-    assert decoder.event(chunk.wire) == chunk.event
+    assert decoder.plain_event(chunk.wire) == chunk.event
 
 
 def test_a_padding_member_beside_the_bytes_is_passed_over() -> None:
@@ -80,12 +80,12 @@ def test_a_padding_member_beside_the_bytes_is_passed_over() -> None:
         string_header(*pair) for pair in ((":message-type", "event"), (":event-type", "chunk"), (":content-type", "application/json"))
     )
 
-    assert OutputDecoder().event(encode_message(headers, b'{"bytes":"e30=","p":"abcdef"}')) == b"{}"
+    assert OutputDecoder().plain_event(encode_message(headers, b'{"bytes":"e30=","p":"abcdef"}')) == b"{}"
 
 
 @pytest.mark.parametrize("exception", vectors.EXCEPTIONS, ids=lambda exception: exception.member)
 def test_an_exception_is_left_to_the_sdk(exception: vectors.ExceptionMessage) -> None:
-    assert OutputDecoder().event(exception.wire) is None
+    assert OutputDecoder().plain_event(exception.wire) is None
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"bytes":1}', b'{"bytes":"*"}', b"\xff", b"null"])
@@ -94,13 +94,13 @@ def test_what_is_no_chunk_by_its_payload_is_left_to_the_sdk(payload: bytes) -> N
         string_header(*pair) for pair in ((":message-type", "event"), (":event-type", "chunk"), (":content-type", "application/json"))
     )
 
-    assert OutputDecoder().event(encode_message(headers, payload)) is None
+    assert OutputDecoder().plain_event(encode_message(headers, payload)) is None
 
 
 def test_the_number_of_remembered_headers_is_bounded() -> None:
     decoder = OutputDecoder()
     for number in range(100):
         decoder.learn(encode_message(string_header(":event-type", str(number)), b""))
-    known = [decoder.event(encode_message(string_header(":event-type", str(number)), b'{"bytes":""}')) for number in range(100)]
+    known = [decoder.plain_event(encode_message(string_header(":event-type", str(number)), b'{"bytes":""}')) for number in range(100)]
 
     assert len([event for event in known if event == b""]) < OutputDecoder.HEADS
