@@ -266,7 +266,7 @@ def make_client(settings: Settings, endpoint: str | None, ca_file: Path | None, 
     """
     proxies = {"https_proxy": settings.https_proxy or "", "no_proxy": settings.no_proxy}
     try:
-        proxy = proxy_for(endpoint or region_endpoint(settings.region), proxies)
+        proxy = None if settings.local else proxy_for(endpoint or region_endpoint(settings.region), proxies)
     except ValueError as error:
         raise StartFailed(f"HTTPS_PROXY: {error}") from None
     return NovaSonicClient(
