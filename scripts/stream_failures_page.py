@@ -39,8 +39,7 @@ watchdog has to find. While a stream is being closed, `close()` returns within i
 ## Before there is a stream
 
 {_table(("what is wrong with the endpoint", "h2", "crt"), _troubles())}
-With crt a certificate that is not accepted looks like a peer that says nothing: the Common Runtime tells of it after 20 seconds only, and
-it lets a stream that the peer has no room for wait without a word.
+With crt a certificate that is not accepted looks like a peer that says nothing: the Common Runtime tells of it after 20 seconds only.
 
 ## In a stream
 

@@ -5,12 +5,13 @@ carries one stream unless told otherwise, and why one that carried a broken stre
 """
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from awscrt.http import Http2ClientConnection, HttpHeaders, HttpRequest
+from awscrt.http import Http2ClientConnection, Http2Setting, Http2SettingID, HttpHeaders, HttpRequest
 from awscrt.io import ClientBootstrap, ClientTlsContext, DefaultHostResolver, EventLoopGroup, SocketOptions, TlsContextOptions
 
 from s2s.bedrock.crt.exchange import CrtExchange
@@ -133,30 +134,60 @@ class CrtExchanges:
         tls.set_alpn_list(["h2"])
         socket_options = SocketOptions()
         socket_options.connect_timeout_ms = int(self._connect_seconds * 1000)
+        greeting: Future[bool] = Future()
+
+        def greeted(settings: Sequence[Http2Setting]) -> None:
+            if not greeting.done():
+                greeting.set_result((Http2SettingID.MAX_CONCURRENT_STREAMS, 0) not in [(one.id, one.value) for one in settings])
+
         attempt: Future[Http2ClientConnection] = Http2ClientConnection.new(
             host_name=self._host,
             port=self._port,
             bootstrap=self._bootstrap,
             socket_options=socket_options,
             tls_connection_options=tls,
+            on_remote_settings_changed=greeted,
             manual_window_management=True,
             initial_window_size=RECEIVE_WINDOW_BYTES,
         )
         try:
             async with asyncio.timeout(self._connect_seconds):
                 connection = await follow(attempt)
-        except RuntimeFailure as error:
-            raise CannotConnect(f"no connection to {self._host}:{self._port}: {error}") from None
-        except TimeoutError:
-            # An untrusted certificate comes here too: s2n reports it after 20 s (its blinding delay), long after we gave up.
+                takes_streams = await _greet(connection, greeting)
+        except BaseException as error:
             attempt.add_done_callback(_close_late)
-            limit = f"within {self._connect_seconds:g} s (a certificate that is not trusted looks like this, too)"
-            raise CannotConnect(f"no connection to {self._host}:{self._port} {limit}") from None
-        except asyncio.CancelledError:
-            attempt.add_done_callback(_close_late)
-            raise
+            match error:
+                case RuntimeFailure():
+                    raise CannotConnect(f"no connection to {self._host}:{self._port}: {error}") from None
+                case TimeoutError():
+                    # An untrusted certificate comes here too: s2n reports it after 20 s (its blinding delay), long after we gave up.
+                    limit = f"within {self._connect_seconds:g} s (a certificate that is not trusted looks like this, too)"
+                    raise CannotConnect(f"no connection to {self._host}:{self._port} {limit}") from None
+                case _:
+                    raise
+        if not takes_streams:
+            connection.close()
+            raise CannotConnect(f"no connection to {self._host}:{self._port}: it takes no streams")
         disable_nagle(self._port)
         return connection
+
+
+async def _greet(connection: Http2ClientConnection, greeting: "Future[bool]") -> bool:
+    """Wait for the peer's SETTINGS, before which a connection may be to anything, and return whether it takes streams.
+
+    Raises:
+        RuntimeFailure: the connection ended instead.
+    """
+    settings, ended = follow(greeting), follow(connection.shutdown_future)
+    try:
+        await asyncio.wait({settings, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if settings.done():
+            return settings.result()
+        raise RuntimeFailure(f"no HTTP/2 there: {ended.exception() or 'closed'}")
+    finally:
+        for waiter in (settings, ended):
+            if not waiter.cancel():
+                waiter.exception()  # counts as seen
 
 
 def _close_late(attempt: "Future[Http2ClientConnection]") -> None:
