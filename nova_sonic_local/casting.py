@@ -92,10 +92,12 @@ class Casting:
         """
         wanted = (wanted or self.usual)[:LONGEST_NAME]
         name, colon, scenario = wanted.partition(":")
+        path = await asyncio.to_thread(self._find_scenario, name, scenario) if colon else self._usual_scenario(name)
+        changed = path.stat().st_mtime_ns if path is not None and path.exists() else 0
+        key = (name, path, changed)
+        if key in self._roles:  # nobody else waits while a brain is made that takes seconds
+            return Cast(wanted, self._roles[key])
         async with self._busy:
-            path = await asyncio.to_thread(self._find_scenario, name, scenario) if colon else self._usual_scenario(name)
-            changed = path.stat().st_mtime_ns if path is not None and path.exists() else 0
-            key = (name, path, changed)
             if key not in self._roles:
                 try:
                     self._roles[key] = await asyncio.to_thread(self._make, name, path)
