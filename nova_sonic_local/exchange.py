@@ -106,6 +106,11 @@ class Exchange:
         return Hold.RESPONSE in self._hold
 
     @property
+    def is_deaf(self) -> bool:
+        """Whether nothing is to be read any more."""
+        return Hold.REQUEST in self._hold
+
+    @property
     def wants_end(self) -> bool:
         """Whether the response ends when `outgoing` is empty."""
         return self._answer is Answer.ENDING
@@ -156,10 +161,10 @@ class Exchange:
         Raises:
             StreamLost: the client is gone.
         """
-        while not self._incoming or Hold.REQUEST in self._hold:
+        while not self._incoming or self.is_deaf:
             if self.is_lost:
                 raise StreamLost
-            if self.is_request_ended and Hold.REQUEST not in self._hold:
+            if self.is_request_ended and not self.is_deaf:
                 return None
             self._readable.clear()
             await self._readable.wait()
@@ -227,6 +232,17 @@ class Exchange:
             self._answer = Answer.ENDING
             self.patience_seconds = patience_seconds
             self.connection.schedule(self)
+
+    async def lost(self) -> None:
+        """Wait until the client is gone, without reading.
+
+        Raises:
+            StreamLost: it is gone.
+        """
+        while not self.is_lost:
+            self._writable.clear()
+            await self._writable.wait()
+        raise StreamLost
 
     async def drained(self, patience_seconds: float) -> None:
         """Wait until the response has been sent or the client is gone; when that takes too long, reset the stream."""

@@ -166,6 +166,8 @@ class Stream:
             await self._act(self._engine, meaning)
         self._mishaps.took(wire_name(event))
         self._mishaps.check()
+        if self._exchange.is_deaf:
+            await self._exchange.lost()  # what was read together with this event is not looked at either
 
     def _planned_faults(self) -> tuple[FaultPlan, ...]:
         role = self._request.cast.role

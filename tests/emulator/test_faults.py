@@ -133,6 +133,7 @@ async def test_a_slow_reader_takes_one_window_and_no_more() -> None:
     async with NovaSonicLocal(Options(brain="echo")) as emulator, RawClient(emulator.h2c_endpoint) as client:
         stream = client.open(headers=fault("slow_reader"))
         await stream.send(opening()[0])
+        await stream.head()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await stream.write(bytes(1_000_000))
