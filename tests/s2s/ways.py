@@ -8,7 +8,7 @@ from s2s.bedrock.client import DEFAULT_TIMEOUTS, STREAMS_PER_CONNECTION, NovaSon
 from s2s.bedrock.credentials import Credentials, StaticCredentials
 from s2s.bedrock.crt.connections import CrtExchanges
 from s2s.bedrock.http2.pool import Http2Exchanges
-from s2s.bedrock.interfaces import Transport
+from s2s.bedrock.interfaces import Exchanges, Transport
 from s2s.bedrock.stream import Timeouts
 from s2s.models import DEFAULT_MODEL_ID
 
@@ -60,13 +60,11 @@ class Way(Enum):
             streams_per_connection=streams_per_connection,
         )
 
-    def exchanges(self, port: int, ca_file: Path, connect_seconds: float = 1.5) -> Http2Exchanges | CrtExchanges:
-        """Return what opens exchanges with a local port."""
+    def exchanges(self, uri: str, ca_file: str, connect_seconds: float = 1.5) -> Exchanges:
+        """Return what opens exchanges with an endpoint."""
         if self is Way.CRT:
-            return CrtExchanges(
-                f"https://localhost:{port}", ca_file=str(ca_file), streams_per_connection=1, connect_seconds=connect_seconds
-            )
-        return Http2Exchanges(f"{self.scheme}://localhost:{port}", ca_file=str(ca_file), connect_seconds=connect_seconds)
+            return CrtExchanges(uri, ca_file=ca_file, streams_per_connection=1, connect_seconds=connect_seconds)
+        return Http2Exchanges(uri, ca_file=ca_file, connect_seconds=connect_seconds)
 
 
 WAYS = tuple(Way)

@@ -76,6 +76,7 @@ class CrtExchanges:
         self._tls = ClientTlsContext(options)
         self._open: list[Connection] = []
         self._one_at_a_time = asyncio.Lock()
+        self._is_closed = False
 
     async def open(self, method: str, path: str, headers: Headers) -> CrtExchange:
         """Send the head of a request.
@@ -105,10 +106,24 @@ class CrtExchanges:
 
     async def _acquire(self) -> Connection:
         if self._limit == 1:  # nothing can be shared: nobody need wait for another's handshake
-            return self._occupy(Connection(await self._connect()))
+            return self._occupy(await self._make())
         async with self._one_at_a_time:
             found = next((connection for connection in self._open if connection.has_room(self._limit)), None)
-            return self._occupy(found or Connection(await self._connect()))
+            return self._occupy(found or await self._make())
+
+    async def _make(self) -> Connection:
+        self._check()
+        made = Connection(await self._connect())
+        try:
+            self._check()
+        except CannotConnect:
+            await made.close()
+            raise
+        return made
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise CannotConnect("closed by this side")
 
     def _occupy(self, connection: Connection) -> Connection:
         connection.streams += 1
@@ -124,7 +139,8 @@ class CrtExchanges:
             await connection.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and make no more."""
+        self._is_closed = True
         connections, self._open = self._open, []
         await asyncio.gather(*(connection.close() for connection in connections))
 

@@ -11,11 +11,15 @@ from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum
 from io import BytesIO
+from typing import Final
 
 from awscrt.http import Http2ClientConnection, Http2ClientStream, HttpRequest
 
 from s2s.bedrock.crt.threads import call_on_loop, describe
-from s2s.bedrock.interfaces import ROOM_BYTES, Headers, StreamBroken
+from s2s.bedrock.interfaces import ROOM_BYTES, Headers, StreamBroken, StreamRefused
+
+GOAWAY_RECEIVED: Final = "AWS_ERROR_HTTP_GOAWAY_RECEIVED"
+"""What the runtime ends those streams with that a GOAWAY leaves out: the peer has not looked at them (RFC 9113 6.8)."""
 
 
 class Ending(Enum):
@@ -25,7 +29,9 @@ class Ending(Enum):
     IN_ORDER = "in order"
     """END_STREAM was received."""
     BROKEN = "broken"
-    """Reset, GOAWAY, TCP loss, or closed by us."""
+    """Reset, TCP loss, or closed by us. The runtime does not tell the code of a reset, so one that refuses the stream is here, too."""
+    REFUSED = "refused"
+    """By GOAWAY: the peer did not look at the request."""
 
 
 class CrtExchange:
@@ -76,7 +82,7 @@ class CrtExchange:
         """
         while self._head is None:
             if self.is_over:
-                raise StreamBroken(self._reason)
+                raise self._error()
             await self._wait(self._changed)
         return self._head
 
@@ -89,7 +95,7 @@ class CrtExchange:
         while self._in_flight_bytes > ROOM_BYTES and not self.is_over:
             await self._wait(self._writable)
         if self.is_over:
-            raise StreamBroken(self._reason)
+            raise self._error()
 
     def write(self, data: bytes) -> None:
         """Hand a piece of the request to the runtime.
@@ -98,7 +104,7 @@ class CrtExchange:
             StreamBroken: the stream is over.
         """
         if self.is_over:
-            raise StreamBroken(self._reason)
+            raise self._error()
         self._write(data, is_last=False)
 
     def end_input(self) -> None:
@@ -119,8 +125,8 @@ class CrtExchange:
         while not self._chunks:
             if self._ending is Ending.IN_ORDER:
                 return None
-            if self._ending is Ending.BROKEN:
-                raise StreamBroken(self._reason)
+            if self.is_over:
+                raise self._error()
             await self._wait(self._changed)
         return self.take()
 
@@ -139,6 +145,9 @@ class CrtExchange:
         self._end(Ending.BROKEN, "closed by us")
         if release is not None:
             await release(is_broken)
+
+    def _error(self) -> StreamBroken:
+        return StreamRefused(self._reason) if self._ending is Ending.REFUSED else StreamBroken(self._reason)
 
     async def _wait(self, event: asyncio.Event) -> None:
         event.clear()
@@ -173,7 +182,7 @@ class CrtExchange:
     def _wrote(self, size: int, error: BaseException | None) -> None:
         self._in_flight_bytes -= size
         if error is not None:
-            self._end(Ending.BROKEN, describe(error))
+            self._completed(error)
         self._writable.set()
 
     def _remote_ended(self, error: BaseException | None) -> None:
@@ -181,7 +190,8 @@ class CrtExchange:
             self._end(Ending.IN_ORDER, "the model ended the stream")
 
     def _completed(self, error: BaseException | None) -> None:
-        self._end(Ending.BROKEN, describe(error) if error is not None else "the stream was reset")
+        reason = describe(error) if error is not None else "the stream was reset"
+        self._end(Ending.REFUSED if self._head is None and reason.startswith(GOAWAY_RECEIVED) else Ending.BROKEN, reason)
 
     def _end(self, ending: Ending, reason: str) -> None:
         if self._ending is Ending.NOT_YET:
