@@ -39,7 +39,7 @@ class Envelope:
             SignatureError: a signature is missing or wrong.
         """
         try:
-            for message in self._decoder.feed(data):
+            for message in self._decoder.messages(data):
                 yield self._unwrap(message)
         except FramingError as error:
             raise Refused(Refusal.UNPARSABLE) from error

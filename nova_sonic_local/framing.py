@@ -8,7 +8,7 @@ All integers are big-endian (Smithy, "Amazon event stream specification"). Pure:
 
 import struct
 from binascii import crc32
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
@@ -195,8 +195,15 @@ class MessageDecoder:
         Raises:
             FramingError: a checksum or a length is wrong; the stream cannot go on.
         """
+        return list(self.messages(data))
+
+    def messages(self, data: bytes) -> Iterator[Message]:
+        """Take bytes and yield the messages that are complete, also those before a broken one.
+
+        Raises:
+            FramingError: as `feed`, once the messages before it have been taken.
+        """
         self._buffer += data
-        messages: list[Message] = []
         while len(self._buffer) >= _PRELUDE_BYTES:
             total, headers_length, checksum = _PRELUDE.unpack_from(self._buffer)
             if crc32(self._buffer[:8]) != checksum:
@@ -211,5 +218,4 @@ class MessageDecoder:
             if crc32(whole[:-_CRC_BYTES]) != int.from_bytes(whole[-_CRC_BYTES:]):
                 raise FramingError("message checksum")
             headers_end = _PRELUDE_BYTES + headers_length
-            messages.append(Message(decode_headers(whole[_PRELUDE_BYTES:headers_end]), whole[headers_end:-_CRC_BYTES]))
-        return messages
+            yield Message(decode_headers(whole[_PRELUDE_BYTES:headers_end]), whole[headers_end:-_CRC_BYTES])

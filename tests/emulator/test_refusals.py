@@ -21,6 +21,7 @@ from tests.emulator.wire import (
     audio_start,
     closing,
     content_end,
+    inner_message,
     opening,
     prompt_start,
     session_start,
@@ -306,6 +307,17 @@ async def test_a_mistake_in_the_first_event_is_an_http_error() -> None:
 
         assert (ending.status, ending.headers["x-amzn-errortype"]) == (400, "ValidationException")
         assert ending.body == b'{"message":"' + GENERIC.encode() + b'"}'
+
+
+async def test_events_before_bytes_that_are_no_message_are_taken() -> None:
+    async with NovaSonicLocal(Options(brain="echo")) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open()
+        await stream.write(b"".join(map(inner_message, [*opening(), AUDIO])) + bytes(64))
+        ending = await stream.ending()
+
+        assert len(stream.named("audioOutput")) == 1
+        assert ending.exception is not None
+        assert ending.exception[1].endswith("Unable to parse input chunk")
 
 
 @pytest.mark.parametrize("garbage", [b"\0" * 64, b"GET / HTTP/1.1 and so on"])
