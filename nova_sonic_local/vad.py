@@ -6,7 +6,7 @@ the last 200 ms are voiced, so that clicks do not count, and ends when the pause
 
 Two times are harder. In the first two seconds the background is not known: a sound that does not rise and fall is none of a voice, and is
 taken for the background. And while the assistant is first heard, a browser has not learnt yet to take its voice out of the microphone: for
-so long only loud and lasting speech counts. Pure, without dependencies, about 5 us a frame.
+so long only loud and lasting speech counts. Pure, without dependencies, about 15 us a frame, nearly all of it for the loudness.
 """
 
 from array import array
