@@ -73,6 +73,7 @@ class Talk:
         self._frame_seconds = frame_seconds
         self._writing = asyncio.Lock()
         self._is_saying = False
+        self._is_closing = False
 
     async def send(self, *events: Json) -> None:
         async with self._writing:
@@ -92,10 +93,19 @@ class Talk:
 
     async def hum(self) -> None:
         """Send silence for ever while nobody speaks, as a microphone does."""
-        while not self.stream.is_over:
-            if not self._is_saying:
-                await self.send(audio_input(silence(0.032)))
+        while not self.stream.is_over and not self._is_closing:
+            async with self._writing:
+                if not self._is_saying and not self._is_closing:
+                    await self.stream.send(audio_input(silence(0.032)))
             await asyncio.sleep(max(self._frame_seconds, 0.032))
+
+    async def close(self) -> None:
+        """End in order, and wait for the end of the response."""
+        self._is_closing = True
+        self.mark("closing")
+        await self.send(*closing())
+        await self.stream.finish()
+        await self.stream.ending()
 
     async def final(self) -> None:
         """Wait for the FINAL text of the assistant, which may be late or never come."""
@@ -151,13 +161,6 @@ def _recording(talk: Talk, times: _Clock) -> Recording:
     return Recording(heard, tuple(stream.messages), ending, talk.marks)
 
 
-async def _close(talk: Talk) -> None:
-    talk.mark("closing")
-    await talk.send(*closing())
-    await talk.stream.finish()
-    await talk.stream.ending()
-
-
 def opened(system: str, *history: Json, **more: object) -> list[Json]:
     """Return an opening with this system prompt."""
     events = opening(*history, **more)  # type: ignore[arg-type]  # passed through
@@ -170,7 +173,7 @@ async def _spoken(target: Target) -> Recording:
         await talk.say(await target.say("Hello, how are you today?"))
         await talk.stream.until("contentEnd", type="AUDIO", stopReason="END_TURN")
         await talk.final()
-        await _close(talk)
+        await talk.close()
         return recording()
 
 
@@ -183,7 +186,7 @@ async def _tool(target: Target) -> Recording:
         ends = len(_ends(talk))
         await talk.send(*tool_result(use["toolUseId"], '{"sky":"grey"}'))
         await talk.stream.until("contentEnd", ends + 1, type="AUDIO", stopReason="END_TURN")
-        await _close(talk)
+        await talk.close()
         return recording()
 
 
@@ -198,7 +201,7 @@ async def _barge_in(target: Target) -> Recording:
         talk.mark("interruption")
         await talk.say(await target.say("Stop it now, please."))
         await talk.stream.until("contentEnd", stopReason="INTERRUPTED")
-        await _close(talk)
+        await talk.close()
         return recording()
 
 
@@ -208,7 +211,7 @@ async def _typed(target: Target) -> Recording:
         await talk.send(*text_block("U", "USER", "Say hello to me.", interactive=True))
         await talk.stream.until("contentEnd", type="AUDIO", stopReason="END_TURN")
         await talk.final()
-        await _close(talk)
+        await talk.close()
         return recording()
 
 

@@ -157,7 +157,7 @@ class LocalTarget:
 
 
 class BedrockTarget:
-    """Bedrock itself, with the credentials and the region of the environment."""
+    """Bedrock itself, with the credentials and the region of the environment, and another endpoint if it names one."""
 
     frame_seconds = 0.032
     is_remote = True
@@ -170,12 +170,14 @@ class BedrockTarget:
         frozen = found.get_frozen_credentials()
         region = str(session.get_config_variable("region") or "us-east-1")
         self.identity = Identity(str(frozen.access_key), str(frozen.secret_key), frozen.token, region)
-        self.endpoint = f"https://bedrock-runtime.{region}.amazonaws.com"
+        self.endpoint = os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME") or f"https://bedrock-runtime.{region}.amazonaws.com"
+        self.ca_file = Path(os.environ["AWS_CA_BUNDLE"]) if os.environ.get("AWS_CA_BUNDLE") else None
 
     @asynccontextmanager
     async def raw(self, setup: Setup = PLAIN, identity: Identity | None = None) -> AsyncIterator[SignedClient]:
         del setup
-        client = SignedClient(self.endpoint, replace(identity, region=self.identity.region) if identity else self.identity)
+        who = replace(identity, region=self.identity.region) if identity else self.identity
+        client = SignedClient(self.endpoint, who, self.ca_file)
         client.timeout_seconds = float(os.environ.get("NOVA_SONIC_REMOTE_PATIENCE", "40"))
         async with client:
             yield client
@@ -187,7 +189,8 @@ class BedrockTarget:
     async def product(self, setup: Setup = PLAIN) -> AsyncIterator[NovaSonicClient]:
         del setup
         who = self.identity
-        client = NovaSonicClient(who.region, MODEL_ID, credentials=StaticCredentials(who.access_key, who.secret, who.token))
+        credentials = StaticCredentials(who.access_key, who.secret, who.token)
+        client = NovaSonicClient(who.region, MODEL_ID, self.endpoint, str(self.ca_file) if self.ca_file else None, credentials)
         try:
             yield client
         finally:

@@ -14,6 +14,7 @@ IDLE = (
 )
 VOICES_1 = ("matthew", "tiffany", "amy", "lupe", "carlos", "ambre", "florian", "greta", "lennart", "beatrice", "lorenzo")
 VOICES_2 = (*(voice for voice in VOICES_1 if voice != "greta"), "olivia", "kiara", "arjun", "tina", "carolina", "leo")
+RATES = (8_000, 16_000, 24_000)
 SCALE = 0.005
 """Of the emulator's limits: the eight minutes are 2.4 s, 55 s are 0.28 s."""
 
@@ -22,21 +23,22 @@ def scaled(target: Target, seconds: float) -> float:
     return seconds if target.is_remote else seconds * SCALE
 
 
-async def assert_opens(target: Target, events: list[Json], model_id: str = MODEL_ID) -> None:
+async def assert_opens(target: Target, *scripts: list[Json], model_id: str = MODEL_ID) -> None:
+    """Open a stream with each script, all on one connection, and fail when one of them is refused."""
     async with target.raw() as client:
-        client.timeout_seconds = max(client.timeout_seconds, 20)
-        stream = client.open(path_of(model_id))
-        await stream.send(*events)
-        await stream.head()
+        streams = [client.open(path_of(model_id)) for _ in scripts]
+        for stream, script in zip(streams, scripts, strict=True):
+            await stream.send(*script)
+        for stream in streams:
+            await stream.head()
         await asyncio.sleep(2.0 if target.is_remote else 0.01)  # a refusal comes after the head
 
-        assert stream.status == 200, stream.body
-        assert stream.exception() is None
+        assert [(stream.status, stream.body) for stream in streams if stream.status != 200] == []
+        assert [stream.exception() for stream in streams if stream.exception() is not None] == []
 
 
 async def assert_voices(target: Target, model_id: str, voices: tuple[str, ...]) -> None:
-    for voice in voices:
-        await assert_opens(target, [*opening(voice=voice), audio_input(silence(0.1))], model_id)
+    await assert_opens(target, *([*opening(voice=voice), audio_input(silence(0.1))] for voice in voices), model_id=model_id)
 
 
 @holds("voices.nova-1")
@@ -56,22 +58,20 @@ async def _nova_2_5(target: Target) -> None:
 
 @holds("limit.input-rates")
 async def _input_rates(target: Target) -> None:
-    for hertz in (8_000, 16_000, 24_000):
-        start = [session_start(), prompt_start(), *text_block("S", "SYSTEM", "Be brief."), audio_start(hertz=hertz)]
-        await assert_opens(target, [*start, audio_input(silence(0.1, hertz))])
+    begin = [session_start(), prompt_start(), *text_block("S", "SYSTEM", "Be brief.")]
+    await assert_opens(target, *([*begin, audio_start(hertz=hertz), audio_input(silence(0.1, hertz))] for hertz in RATES))
 
 
 @holds("limit.output-rates")
 async def _output_rates(target: Target) -> None:
-    for hertz in (8_000, 16_000, 24_000):
-        await assert_opens(target, [*opening(hertz=hertz), audio_input(silence(0.1))])
+    await assert_opens(target, *([*opening(hertz=hertz), audio_input(silence(0.1))] for hertz in RATES))
 
 
 @holds("limit.endpointing")
 async def _endpointing(target: Target) -> None:
+    start = session_start(turnDetectionConfiguration={"endpointingSensitivity": "LOW"})
     for model_id in (MODEL_ID, NEWEST_MODEL_ID):
-        start = session_start(turnDetectionConfiguration={"endpointingSensitivity": "LOW"})
-        await assert_opens(target, [start, *opening()[1:], audio_input(silence(0.1))], model_id)
+        await assert_opens(target, [start, *opening()[1:], audio_input(silence(0.1))], model_id=model_id)
 
 
 @holds("limit.no-inference")
@@ -82,13 +82,10 @@ async def _no_inference(target: Target) -> None:
 @holds("tools.choices")
 async def _choices(target: Target) -> None:
     choices: tuple[Json, ...] = ({"auto": {}}, {"any": {}}, {"tool": {"name": "lookup"}})
-    for choice in choices:
-        configuration = {"tools": [LOOKUP], "toolChoice": choice}
-        begin = [
-            session_start(),
-            prompt_start(toolConfiguration=configuration, toolUseOutputConfiguration={"mediaType": "application/json"}),
-        ]
-        await assert_opens(target, [*begin, *text_block("S", "SYSTEM", "Be brief."), audio_start(), audio_input(silence(0.1))])
+    output = {"mediaType": "application/json"}
+    begins = [prompt_start(toolConfiguration={"tools": [LOOKUP], "toolChoice": one}, toolUseOutputConfiguration=output) for one in choices]
+    rest = [*text_block("S", "SYSTEM", "Be brief."), audio_start(), audio_input(silence(0.1))]
+    await assert_opens(target, *([session_start(), begin, *rest] for begin in begins))
 
 
 @holds("tools.names")
