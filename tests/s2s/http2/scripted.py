@@ -52,8 +52,16 @@ class Caller:
         self.writer.write(b"".join(one if isinstance(one, bytes) else one.serialize() for one in frames))
 
     async def greet(self, settings: dict[int, int] | None = None) -> None:
-        """Exchange prefaces and SETTINGS."""
-        assert await self.reader.readexactly(len(PREFACE)) == PREFACE
+        """Exchange prefaces and SETTINGS.
+
+        Raises:
+            Hung: the client is gone.
+        """
+        try:
+            preface = await self.reader.readexactly(len(PREFACE))
+        except (asyncio.IncompleteReadError, OSError):
+            raise Hung from None
+        assert preface == PREFACE
         self.send(SettingsFrame(0, settings or {}), SettingsFrame(0, flags=["ACK"]))
 
     async def frame(self) -> Frame:
