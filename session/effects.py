@@ -10,6 +10,9 @@ from s2s.errors import Remedy
 from s2s.events import InputEvent, OutputEvent, ToolUse
 from session.events import Command, SessionEvent
 
+FIRST_GENERATION = 1
+"""Of a session's first stream, which takes what is sent without being asked to."""
+
 # Inputs
 
 
@@ -23,6 +26,8 @@ class StreamOpened:
     """The service accepted the stream."""
 
     generation: int
+    signed_for_seconds: float | None = None
+    """Until the credentials that sign it expire; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,20 @@ class OpenStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Send what waits, and what is sent from now on, on this stream; None lets it wait."""
+
+    generation: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Close a stream in order; the session goes on without it."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send these events as one group."""
 
@@ -129,4 +148,4 @@ class Finish:
     """The session is over: close the stream in order, stop the tools, end the downlink."""
 
 
-type Effect = OpenStream | Send | StartTool | Emit | Flush | Finish
+type Effect = OpenStream | Route | CloseStream | Send | StartTool | Emit | Flush | Finish

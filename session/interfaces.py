@@ -1,6 +1,7 @@
 """What a session needs from the world. Adapters fit by shape; nothing here imports them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from s2s.events import InputEvent, OutputEvent, ToolSpec
@@ -9,6 +10,10 @@ from session.events import SessionEvent
 
 class ModelStream(Protocol):
     """One bidirectional stream to the model. One task sends, one task receives."""
+
+    @property
+    def signed_until(self) -> datetime | None:
+        """When the credentials that sign it expire; None for never."""
 
     async def send(self, events: Sequence[InputEvent]) -> None:
         """Send events as one group: nothing of another group comes between them.

@@ -1,7 +1,8 @@
 """The session machine: what may happen in a conversation, without socket, clock or database.
 
-`handle(input, now)` answers with effects, `next_deadline()` with the next moment at which it wants a Tick. It joins two smaller machines:
-the TurnTracker (who speaks) and the life cycle below. The model's stream is numbered by generation; what an old one says is ignored.
+`handle(input, now)` answers with effects, `next_deadline()` with the next moment at which it wants a Tick. It joins smaller ones:
+the TurnTracker (who speaks), the Continuation (when the next stream takes over) and the life cycle below. The model's streams are numbered
+by generation; of what an old one says only the late texts count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from s2s.events import AudioOutput, OutputEvent, TextOutput, ToolSpec, ToolUse, UsageEvent
+from s2s.events import AudioOutput, OutputEvent, TextOutput, TokenCounts, ToolSpec, ToolUse, UsageEvent
 from s2s.limits import clean_text
 from session.assistant import SessionPlan
+from session.continuation import Continuation, LeftStream
 from session.effects import (
+    FIRST_GENERATION,
     Begin,
     Broken,
+    CloseStream,
     Drain,
     Effect,
     Emit,
@@ -23,6 +27,7 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
+    Route,
     Send,
     StartTool,
     StreamEnded,
@@ -120,6 +125,7 @@ class SessionMachine:
         tools: specs of the plan's tools.
         playback: the listener's queue, shared with the runner that empties it.
         new_name: makes names for prompts and contents.
+        renewal_jitter_seconds: how much earlier than others this session changes its stream.
     """
 
     def __init__(
@@ -131,6 +137,7 @@ class SessionMachine:
         tools: Sequence[ToolSpec],
         playback: PlaybackQueue,
         new_name: Callable[[], str],
+        renewal_jitter_seconds: float = 0.0,
     ) -> None:
         self.state = State.CONNECTING
         self.statistics = Statistics()
@@ -141,9 +148,19 @@ class SessionMachine:
         self._tools = tools
         self._playback = playback
         self._new_name = new_name
-        self._generation = 0
+        self._generation = FIRST_GENERATION
+        """The stream that carries the session."""
+        self._next: int | None = None
+        """The stream that is being opened to take over."""
+        self._streams = FIRST_GENERATION
+        """How many were opened."""
+        self._continuation = Continuation(renewal_jitter_seconds)
+        self._left = LeftStream()
+        self._is_stream_alive = True
+        self._usage: dict[int, TokenCounts] = {}
         self._wording = Wording(plan, tools, new_name)
-        self._pending_tools: dict[str, tuple[ToolUse, int]] = {}
+        self._pending_tools: dict[str, tuple[ToolUse, int, int]] = {}
+        """Call, turn and stream by toolUseId."""
         self._answered_tools: set[str] = set()
         self._untold: list[Effect] = []
         self._covered_until = 0.0
@@ -158,7 +175,7 @@ class SessionMachine:
             return None
         wanted: list[float] = []
         if self.state is not State.CONNECTING:
-            wanted.append(self._covered_until + self._patience)
+            wanted += (self._covered_until + self._patience, self._continuation.check_at, self._left.close_at)
             if self._answer_by is not None:
                 wanted.append(self._answer_by)
         if self._drain_by is not None:
@@ -173,18 +190,25 @@ class SessionMachine:
         """
         if self.state is State.CLOSED:
             return []
+        effects = self._take(given, now)
+        if self.state is State.ACTIVE and self._continuation.wants_next(now, is_quiet=self._is_quiet(now)):
+            effects = [*effects, *self._open_next()]
+        return effects
+
+    def _take(self, given: Input, now: float) -> list[Effect]:
         match given:
             case Begin():
                 return self._open_stream()
-            case StreamOpened(generation):
-                return self._opened(now) if generation == self._generation and self.state is State.CONNECTING else []
+            case StreamOpened(generation, signed_for_seconds):
+                return self._stream_opened(generation, signed_for_seconds, now)
             case ModelEvent(generation, event):
-                return self._model_said(event, now) if generation == self._generation else []
+                if generation == self._generation:
+                    return self._model_said(event, now)
+                return self._said_late(generation, event, now)
             case StreamEnded(generation):
                 return self._finish(EndReason.CLIENT) if generation == self._generation else []
             case StreamFailed(generation, code, _):
-                was_open = self.state is not State.CONNECTING
-                return self._failed(model_failure(code, was_open=was_open)) if generation == self._generation else []
+                return self._stream_failed(generation, code, now)
             case ToolDone():
                 return self._tool_done(given, now)
             case Drain(within_seconds):
@@ -201,8 +225,71 @@ class SessionMachine:
 
     def _open_stream(self) -> list[Effect]:
         """Open the session's stream with the names that a command given before it has used already."""
-        self._generation += 1
         return [OpenStream(self._generation, self._wording.opening(self._plan.history))]
+
+    def _is_quiet(self, now: float) -> bool:
+        """Tell whether nobody speaks or is about to, and no tool runs: the moment to change the stream."""
+        return self.turns.speaker is Speaker.LISTENING and not self.turns.awaits_answer(now) and not self._pending_tools
+
+    def _open_next(self) -> list[Effect]:
+        """Open the next stream with what was said so far; what the user says meanwhile waits for it."""
+        if self._pending_tools:  # their results belong to this stream alone
+            return []
+        self._continuation.opening()
+        self._streams += 1
+        self._next = self._streams
+        return [Route(None), OpenStream(self._next, self._wording.opening((*self._plan.history, *self.turns.history())))]
+
+    def _stream_opened(self, generation: int, signed_for_seconds: float | None, now: float) -> list[Effect]:
+        if self.state is State.CONNECTING and generation == self._generation:
+            self._continuation.opened(now, signed_for_seconds)
+            return self._opened(now)
+        if generation != self._next:
+            return [CloseStream(generation)] if generation != self._generation else []
+        if self._is_stream_alive and not self._continuation.may_switch(now, is_quiet=self._is_quiet(now)):
+            # Somebody began to speak while it was being opened: that belongs to the old stream.
+            return [*self._stay(now), CloseStream(generation)]
+        self._next = None
+        self._continuation.opened(now, signed_for_seconds)
+        effects = [*self._close_left(), *self.turns.stream_left(), Route(generation)]
+        if self._is_stream_alive:
+            self._left.leave(self._generation, now)
+        else:
+            effects.append(CloseStream(self._generation))
+        self._generation, self._is_stream_alive = generation, True
+        return effects
+
+    def _stay(self, now: float) -> list[Effect]:
+        """Go on with the present stream; the next one is closed as soon as it is open."""
+        if self._next is None:
+            return []
+        self._next = None
+        self._continuation.refused(now)
+        return [Route(self._generation)]
+
+    def _close_left(self) -> list[Effect]:
+        generation = self._left.generation
+        self._left.forget()
+        return [] if generation is None else [CloseStream(generation)]
+
+    def _stream_failed(self, generation: int, code: str, now: float) -> list[Effect]:
+        if generation == self._next:
+            staying = self._stay(now)
+            if self._is_stream_alive:
+                return staying
+        elif generation != self._generation:
+            return []
+        elif self._next is not None:
+            self._is_stream_alive = False  # another one is on its way
+            return []
+        return self._failed(model_failure(code, was_open=self.state is not State.CONNECTING))
+
+    def _said_late(self, generation: int, event: OutputEvent, now: float) -> list[Effect]:
+        if not self._left.takes(generation, event):
+            return []
+        if isinstance(event, UsageEvent):
+            return [Emit(ModelOutput(event)), self._used(generation, event)]
+        return [Emit(ModelOutput(event)), *self.turns.receive(event, now)]
 
     def _opened(self, now: float) -> list[Effect]:
         self._move(Step.OPENED)
@@ -279,17 +366,26 @@ class SessionMachine:
         if isinstance(event, ToolUse):
             return self._tool_called(event, effects, now)
         if isinstance(event, UsageEvent):
-            effects.append(self._usage(event))
+            effects.append(self._used(self._generation, event))
         return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
 
-    def _usage(self, event: UsageEvent) -> Effect:
-        total = event.total
-        self.statistics.input_tokens = total.input_speech + total.input_text
-        self.statistics.output_tokens = total.output_speech + total.output_text
-        return Emit(UsageReported(total.input_speech, total.input_text, total.output_speech, total.output_text))
+    def _used(self, generation: int, event: UsageEvent) -> Effect:
+        """Count tokens: the service's totals begin anew with each stream."""
+        self._usage[generation] = event.total
+        totals = self._usage.values()
+        usage = UsageReported(
+            sum(total.input_speech for total in totals),
+            sum(total.input_text for total in totals),
+            sum(total.output_speech for total in totals),
+            sum(total.output_text for total in totals),
+        )
+        self.statistics.input_tokens = usage.input_speech + usage.input_text
+        self.statistics.output_tokens = usage.output_speech + usage.output_text
+        return Emit(usage)
 
     def _tool_called(self, use: ToolUse, effects: list[Effect], now: float) -> list[Effect]:
-        self._pending_tools[use.tool_use_id] = (use, self.turns.tool_turn)
+        effects = [*self._stay(now), *effects]  # its result belongs to this stream alone
+        self._pending_tools[use.tool_use_id] = (use, self.turns.tool_turn, self._generation)
         self.statistics.tool_calls += 1
         if len(self._pending_tools) > TOOLS_LIMIT:
             refusal = '{"success":false,"error":"too_many_calls","message":"Too many tools at once. Ask again, one thing at a time."}'
@@ -303,14 +399,15 @@ class SessionMachine:
         return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
 
     def _answer_tool(self, done: ToolDone, now: float) -> list[Effect]:
-        use, turn = self._pending_tools.pop(done.tool_use_id)
+        use, turn, generation = self._pending_tools.pop(done.tool_use_id)
         self._answered_tools.add(done.tool_use_id)
         self.statistics.tool_errors += done.error_code is not None
         if not self._pending_tools:
             self.turns.tools_answered(now)
         group = self._wording.tool_result(done.tool_use_id, done.content)
         finished = ToolFinished(turn, use.tool_use_id, use.tool_name, done.content, done.error_code, done.duration_ms)
-        return [Send(group), Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
+        told = [Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
+        return [Send(group), *told] if generation == self._generation else [*told]  # another stream does not know the call, and would end
 
     def _tick(self, now: float) -> list[Effect]:
         if self._drain_by is not None and now >= min(self._drain_by, self._drain_check_at):
@@ -319,6 +416,8 @@ class SessionMachine:
                 return leaving
         if self.state is State.CONNECTING:
             return []
+        if now >= self._left.close_at:
+            return self._close_left()
         if self._answer_by is not None and now >= self._answer_by:
             return self._failed(ModelLost("The assistant does not answer any more. Please start again."))
         if now < self._covered_until + self._patience:

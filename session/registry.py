@@ -1,11 +1,13 @@
 """The live sessions of one server: admission, lookup and the end of all of them."""
 
 import asyncio
+import random
 import uuid
 from collections.abc import Mapping, Sequence
 
 from s2s.models import capabilities
 from session.assistant import AssistantProfile, plan_session
+from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving
 from session.events import Start
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
@@ -95,6 +97,7 @@ class SessionRegistry:
             tools=self._tools.specs(plan.tools),
             playback=playback,
             new_name=lambda: str(uuid.uuid4()),
+            renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
         )
         runner = SessionRunner(
             session_id=session_id,

@@ -8,14 +8,17 @@ with a reference to the log; an observer that fails is reported and the conversa
 import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import assert_never
 
 import structlog
 
 from s2s.errors import LocalProtocolError, ModelError, Remedy
 from session.effects import (
+    FIRST_GENERATION,
     Begin,
     Broken,
+    CloseStream,
     Drain,
     Effect,
     Emit,
@@ -24,6 +27,7 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
+    Route,
     Send,
     StartTool,
     StreamEnded,
@@ -86,7 +90,9 @@ class SessionRunner:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._over = asyncio.Event()
-        self._stream: ModelStream | None = None
+        self._streams: dict[int, ModelStream] = {}
+        self._route: int | None = FIRST_GENERATION
+        """Which stream takes what waits in the uplink."""
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -168,8 +174,7 @@ class SessionRunner:
         self._has_room.set()
         self._downlink_changed.set()
         try:
-            if self._stream is not None:
-                await self._stream.close()
+            await asyncio.gather(*(stream.close() for stream in self._streams.values()))
         finally:
             self._tools.forget(self.session_id)
 
@@ -207,6 +212,11 @@ class SessionRunner:
                 self._spawn(self._run_tool(use.tool_use_id, use.tool_name, use.content))
             case OpenStream():
                 self._spawn(self._run_stream(effect))
+            case Route(generation):
+                self._route = generation
+                self._uplink_changed.set()
+            case CloseStream(generation):
+                self._spawn(self._close_stream(generation))
             case Finish():
                 self._over.set()
                 self._has_room.set()
@@ -266,10 +276,18 @@ class SessionRunner:
         except (ModelError, LocalProtocolError) as error:
             self._stream_failed(generation, error)
             return
-        self._stream = stream
-        self._apply(StreamOpened(generation))
+        self._streams[generation] = stream
+        signed_until = stream.signed_until
+        signed_for = None if signed_until is None else (signed_until - datetime.now(UTC)).total_seconds()
+        self._apply(StreamOpened(generation, signed_for))
         self._spawn(self._send(stream, generation))
         await self._receive(stream, generation)
+
+    async def _close_stream(self, generation: int) -> None:
+        stream = self._streams.get(generation)
+        if stream is not None:
+            await stream.close()
+            self._streams.pop(generation, None)
 
     async def _receive(self, stream: ModelStream, generation: int) -> None:
         try:
@@ -282,8 +300,8 @@ class SessionRunner:
 
     async def _send(self, stream: ModelStream, generation: int) -> None:
         try:
-            while True:
-                group = self._uplink.pop()
+            while generation in self._streams:
+                group = self._uplink.pop() if generation == self._route else None
                 if group is None:
                     self._uplink_changed.clear()
                     await self._uplink_changed.wait()
@@ -292,7 +310,8 @@ class SessionRunner:
                 if self._uplink.is_low:
                     self._has_room.set()
         except (ModelError, LocalProtocolError) as error:
-            self._stream_failed(generation, error)
+            if generation in self._streams:  # else it was closed under a group that had no room yet
+                self._stream_failed(generation, error)
 
     def _stream_failed(self, generation: int, error: ModelError | LocalProtocolError) -> None:
         """Tell the machine; a local protocol error is our own bug, but to the client it is a lost stream."""

@@ -384,6 +384,12 @@ class TurnTracker:
             return []
         return [Emit(SpeechEnded(turn.number))]
 
+    def stream_left(self) -> list[Effect]:
+        """Note that another stream goes on with the conversation: the old one's blocks end here, what came of them is still heard."""
+        self._blocks.clear()
+        self._mute = Mute.NOTHING
+        return self._assistant_stopped() if self._assistant is not None else []
+
     def _tool_called(self, use: ToolUse) -> list[Effect]:
         """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""
         self._mute = Mute.NOTHING

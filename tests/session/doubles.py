@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from s2s.errors import LocalProtocolError, ModelError, Remedy
 from s2s.events import (
@@ -257,6 +258,7 @@ class ScriptedStream:
     """A stream whose other end is the test."""
 
     def __init__(self) -> None:
+        self.signed_until: datetime | None = None
         self.sent: list[tuple[InputEvent, ...]] = []
         self.closed = 0
         self.reads = asyncio.Event()
@@ -289,8 +291,9 @@ class ScriptedStream:
         return said
 
     async def close(self) -> None:
-        """Count."""
+        """Count, and end what is being received."""
         self.closed += 1
+        self._said.put_nowait(None)
 
 
 @dataclass
@@ -303,6 +306,8 @@ class ScriptedModel:
     streams: list[ScriptedStream] = field(default_factory=list)
     openings: list[tuple[InputEvent, ...]] = field(default_factory=list)
     abandoned: int = 0
+    signed_until: datetime | None = None
+    """Of the streams that are opened from now on."""
 
     def __post_init__(self) -> None:
         """Begin as a model that opens."""
@@ -324,6 +329,7 @@ class ScriptedModel:
         if self.error is not None:
             raise self.error
         self.streams.append(ScriptedStream())
+        self.streams[-1].signed_until = self.signed_until
         return self.streams[-1]
 
 

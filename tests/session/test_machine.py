@@ -154,7 +154,6 @@ def test_the_end_of_the_stream_that_was_asked_for_ends_the_session() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        StreamOpened(2),
         StreamOpened(1),
         StreamEnded(0),
         StreamFailed(0, "model_lost", Remedy.RESUME),

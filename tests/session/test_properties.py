@@ -28,6 +28,7 @@ from s2s.protocol import StreamProtocol
 from session.effects import (
     Begin,
     Broken,
+    CloseStream,
     Drain,
     Emit,
     Finish,
@@ -35,7 +36,9 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
+    Route,
     Send,
+    StartTool,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -108,7 +111,13 @@ class AnySession(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.machine, self.playback = make_machine()
-        self.stream = StreamProtocol(capabilities(MODEL_ID))
+        self.streams = {1: StreamProtocol(capabilities(MODEL_ID))}
+        self.route: int | None = 1
+        self.current = 1
+        self.next: int | None = None
+        self.waiting: list[Send] = []
+        self.tool_streams: dict[str, int] = {}
+        self.unanswerable: set[str] = set()
         self.now = 5.0
         self.told: list[SessionEvent] = []
         self.heard: list[SessionEvent] = []
@@ -131,11 +140,19 @@ class AnySession(RuleBasedStateMachine):
             assert effects == []
         for effect in effects:
             match effect:
-                case OpenStream():
-                    self.stream.send_group(effect.opening)
+                case OpenStream(generation, opening):
+                    self.streams.setdefault(generation, StreamProtocol(capabilities(MODEL_ID))).send_group(opening)
+                    self.next = generation if generation > 1 else None
+                case Route(generation):
+                    self.route = generation
+                    self.current = generation or self.current
+                    self.send_what_waits()
+                case CloseStream(generation):
+                    assert generation not in (self.route, self.machine._next)
                 case Send():
-                    self.stream.send_group(effect.events)  # raises when the model would end the stream over it
+                    self.waiting.append(effect)
                     self.answered_tools += [event.tool_use_id for event in effect.events if isinstance(event, ToolContentStart)]
+                    self.send_what_waits()
                 case Emit(event):
                     self.told.append(event)
                     self.playback.put(event)
@@ -143,25 +160,54 @@ class AnySession(RuleBasedStateMachine):
                     self.playback.flush(turn, self.now)
                 case Finish():
                     self.finishes += 1
-                case _:
+                case StartTool():
+                    self.tool_streams[effect.use.tool_use_id] = self.current
                     assert effect.use.tool_use_id not in self.started_tools
                     self.started_tools.add(effect.use.tool_use_id)
                     self.running_tools.add(effect.use.tool_use_id)
 
+    def send_what_waits(self) -> None:
+        """Send on the stream that takes it; raises when the model would end the stream over it."""
+        while self.route is not None and self.waiting:
+            self.streams[self.route].send_group(self.waiting.pop(0).events)
+
     def says(self, event: OutputEvent) -> None:
         """Let the model say something."""
-        self.stream.receive_data(encode_output(event))
-        self.give(ModelEvent(1, event))
+        self.streams[self.current].receive_data(encode_output(event))
+        self.give(ModelEvent(self.current, event))
 
     @initialize()
     def begin(self) -> None:
         """Open the stream."""
         self.give(Begin())
 
+    @rule(signed_for=st.sampled_from([None, 91.0, 100.0]))
+    def opens(self, signed_for: float | None) -> None:
+        """The stream is open, and may have to give way soon."""
+        if self.machine.state is State.CONNECTING:
+            self.give(StreamOpened(1, signed_for))
+
+    @precondition(lambda self: self.next is not None)
+    @rule(signed_for=st.sampled_from([None, 91.0]))
+    def next_opens(self, signed_for: float | None) -> None:
+        """The next stream is open."""
+        assert self.next is not None
+        generation, self.next = self.next, None
+        self.give(StreamOpened(generation, signed_for))
+
+    @precondition(lambda self: self.next is not None)
     @rule()
-    def opens(self) -> None:
-        """The stream is open."""
-        self.give(StreamOpened(1))
+    def next_is_refused(self) -> None:
+        """The next stream is refused."""
+        assert self.next is not None
+        generation, self.next = self.next, None
+        self.give(StreamFailed(generation, "model_throttled", Remedy.BACKOFF))
+
+    @precondition(lambda self: self.current > 1)
+    @rule(event=MODEL_EVENTS)
+    def an_old_stream_says_anything(self, event: OutputEvent) -> None:
+        """A stream that was left goes on talking."""
+        self.give(ModelEvent(self.current - 1, event))
 
     @rule(command=COMMANDS)
     def commands(self, command: Command) -> None:
@@ -194,6 +240,8 @@ class AnySession(RuleBasedStateMachine):
         """A tool ends."""
         tool = data.draw(st.sampled_from(sorted(self.running_tools)))
         self.running_tools.discard(tool)
+        if self.tool_streams[tool] != self.current:
+            self.unanswerable.add(tool)
         self.give(ToolDone(tool, "{}", error_code, 1))
 
     @rule(tool=TOOLS)
@@ -267,7 +315,7 @@ class AnySession(RuleBasedStateMachine):
         turns = {event.tool_use_id: event.turn for event in self.told if isinstance(event, ToolStarted)}
         assert all(turns[event.tool_use_id] == event.turn for event in self.told if isinstance(event, ToolFinished))
         if self.machine.state is not State.CLOSED:
-            assert self.started_tools - self.running_tools == set(self.answered_tools)
+            assert self.started_tools - self.running_tools - self.unanswerable == set(self.answered_tools)
 
     @invariant()
     def an_interrupted_turn_is_over(self) -> None:
@@ -299,7 +347,10 @@ class AnySession(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever happened, the user's next question is answered aloud, and the session can end."""
-        self.give(StreamOpened(1))
+        if self.machine.state is State.CONNECTING:
+            self.give(StreamOpened(1))
+        if self.next is not None:
+            self.next_opens(None)
         if self.machine.state is not State.CLOSED:
             self.says(UserSpeechStart("s", "p", 0))
             self.says(UserSpeechEnd("s", "p", 1, 2))

@@ -507,7 +507,7 @@ async def test_a_session_that_is_cancelled_while_it_closes_is_over_all_the_same(
 
     rig = Rig()
     await rig.opened()
-    rig.runner._stream = rig.model.streams[0] = Slow()
+    rig.runner._streams[1] = rig.model.streams[0] = Slow()
     await rig.runner.submit(End())
     await asyncio.sleep(1.0)
     task = rig.task or rig.start()
@@ -527,7 +527,7 @@ async def test_a_stream_that_cannot_be_closed_does_not_keep_the_tools() -> None:
 
     rig = Rig()
     await rig.opened()
-    rig.runner._stream = rig.model.streams[0] = Stubborn()
+    rig.runner._streams[1] = rig.model.streams[0] = Stubborn()
     await rig.runner.submit(End())
     with pytest.raises(Bug):
         await (rig.task or rig.start())

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from s2s.errors import ModelError, Remedy
 from s2s.events import AudioInput, ContentEnd, InputEvent, OutputEvent, TextInput, ToolSpec
@@ -45,6 +46,7 @@ class ScriptedStream:
         self.opening = tuple(opening)
         self.sent: list[InputEvent] = []
         self.is_closed = False
+        self.signed_until: datetime | None = None
         self._outputs: asyncio.Queue[OutputEvent | ModelError] = asyncio.Queue()
         self._sent_more = asyncio.Condition()
 
