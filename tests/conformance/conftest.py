@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep what Bedrock said."""
     del session
-    if IS_REMOTE and _OUTCOMES:
+    if IS_REMOTE and _OUTCOMES and not os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"):  # what another endpoint says proves nothing
         before = json.loads(RESULTS.read_text(encoding="utf-8"))["facts"] if RESULTS.is_file() else {}
         result = {"date": datetime.now(UTC).date().isoformat(), "facts": dict(sorted((before | _OUTCOMES).items()))}
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
