@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from typing import Final
+from weakref import WeakSet
 
 from smithy_aws_core.identity import AWSCredentialsIdentity
 
@@ -87,7 +88,7 @@ class NovaSonicClient:
         else:
             self._exchanges = CrtExchanges(endpoint_uri, ca_file=ca_file, streams_per_connection=1, connect_seconds=timeouts.connect)
         self._sdk = Sdk(region, endpoint_uri)
-        self._streams: set[NovaSonicStream] = set()
+        self._streams: WeakSet[NovaSonicStream] = WeakSet()
         self._pinged_until = 0.0
         self._one_at_a_time = asyncio.Lock()
         calm_loggers()
@@ -165,8 +166,7 @@ class NovaSonicClient:
 
     async def aclose(self) -> None:
         """Close all streams and connections. Returns in bounded time."""
-        streams, self._streams = self._streams, set()
-        await asyncio.gather(*(stream.close() for stream in streams))
+        await asyncio.gather(*(stream.close() for stream in list(self._streams)))
         await self._exchanges.close()
         await self._sdk.close()
 
@@ -180,7 +180,7 @@ class NovaSonicClient:
         except Exception as error:  # whatever the SDK or the network raises before there is a request
             raise model_error(error) from error
         stream = NovaSonicStream(call=call, protocol=protocol, timeouts=self._timeouts, signed_until=identity.expiration)
-        self._streams = {live for live in self._streams if not live.is_closed} | {stream}
+        self._streams.add(stream)
         try:
             await stream.start(wires)
         except BaseException:

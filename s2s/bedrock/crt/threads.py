@@ -25,15 +25,17 @@ def follow[T](source: "Future[T]") -> "asyncio.Future[T]":
     """Return a future of the running loop that ends as the other one does; its failure is a RuntimeFailure."""
     loop = asyncio.get_running_loop()
     target: asyncio.Future[T] = loop.create_future()
+    waiting = [target]  # emptied, for the runtime keeps its futures, and their callbacks, as long as a connection is referred to
 
     def land() -> None:
-        if target.done():
+        following = waiting.pop()
+        if following.done():
             return
         error = source.exception()
         if error is None:
-            target.set_result(source.result())
+            following.set_result(source.result())
         else:
-            target.set_exception(RuntimeFailure(describe(error)))
+            following.set_exception(RuntimeFailure(describe(error)))
 
     source.add_done_callback(lambda _: call_on_loop(loop, land))
     return target
