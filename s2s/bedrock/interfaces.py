@@ -38,7 +38,7 @@ class StreamBroken(OSError):
 
 
 class StreamRefused(StreamBroken):
-    """The peer says that it did not process anything of the stream, so that it may be tried again elsewhere (RFC 9113 8.7)."""
+    """The peer says that it did not process anything of the stream (RFC 9113 8.7), or is not there: it may be tried again elsewhere."""
 
 
 class Exchange(Protocol):

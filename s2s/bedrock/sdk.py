@@ -20,6 +20,7 @@ from smithy_core.aio.interfaces import ProtocolSettings
 from smithy_core.aio.interfaces.identity import IdentityResolver
 from smithy_core.aio.types import AsyncBytesReader
 from smithy_core.codecs import Codec
+from smithy_core.exceptions import SmithyError
 from smithy_core.interceptors import Interceptor, OutputContext
 from smithy_http import Field, Fields
 from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
@@ -27,7 +28,7 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 
 from s2s.bedrock.credentials import PinnedIdentity
 from s2s.bedrock.event_stream import InputEncoder, OutputDecoder
-from s2s.bedrock.interfaces import Exchange, Exchanges, Headers, StreamBroken
+from s2s.bedrock.interfaces import Exchange, Exchanges, Headers, StreamBroken, StreamRefused
 
 _SETTINGS: Final = ProtocolSettings(namespace="com.amazonaws.bedrockruntime", service_target="AmazonBedrockFrontendService")
 
@@ -153,7 +154,12 @@ class Sdk:
 
 
 async def _accepted(call: Awaitable[Any]) -> OutputReader:
-    _, reader = await (await call).await_output()
+    try:
+        _, reader = await (await call).await_output()
+    except SmithyError as error:
+        if isinstance(error.__cause__, StreamRefused):  # the SDK wraps whatever is not its own
+            raise error.__cause__ from None
+        raise
     return cast(OutputReader, reader)
 
 

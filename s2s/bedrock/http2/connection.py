@@ -160,8 +160,8 @@ class Connection:
             self.outgoing.append(frames.goaway_frame(0, code))  # 0: no stream of the peer's was ever taken
             self.lose(reason)
 
-    def lose(self, reason: str) -> None:
-        """Take note that nothing more comes or goes: all streams are broken."""
+    def lose(self, reason: str, unanswered: Ending = Ending.BROKEN) -> None:
+        """Take note that nothing more comes or goes: all streams are broken, or `unanswered` when no head has come."""
         if self.phase is Phase.CLOSED:
             return
         self.reason = f"{reason}; {self.reason}" if self.reason else reason
@@ -169,7 +169,7 @@ class Connection:
         self._outflow.clear()
         streams, self.streams = self.streams, {}
         for stream in streams.values():
-            stream.fail(Ending.BROKEN, self.reason)
+            stream.fail(unanswered, self.reason)
 
     # What the peer does.
 

@@ -8,6 +8,7 @@ from typing import Final, cast
 from s2s.bedrock.http2.connection import Connection
 from s2s.bedrock.http2.exchange import Http2Exchange
 from s2s.bedrock.http2.liveness import Liveness, Verdict
+from s2s.bedrock.http2.streams import Ending
 from s2s.bedrock.interfaces import Headers
 
 HIGH_WATER_BYTES: Final = 64 * 1024
@@ -178,7 +179,8 @@ class Wire(asyncio.Protocol):
             case Verdict.PING:
                 self.connection.ping()
             case Verdict.DEAD:
-                self.connection.lose("the peer has fallen silent")
+                # A request that went into a connection which was dead already may be tried on another.
+                self.connection.lose("the peer has fallen silent", unanswered=Ending.REFUSED)
                 self._wake()
                 self.abort()
                 return

@@ -6,7 +6,9 @@ import pytest
 
 from nova_sonic_local.envelope import SignatureCheck
 from nova_sonic_local.options import Head, Options
-from s2s.bedrock.client import NovaSonicClient
+from s2s.bedrock.client import DEFAULT_TIMEOUTS, NovaSonicClient
+from s2s.bedrock.http2.liveness import PING_IDLE_SECONDS
+from s2s.bedrock.http2.pool import Http2Exchanges
 from s2s.bedrock.interfaces import Transport
 from s2s.errors import LocalProtocolError, ModelError, Remedy
 from s2s.events import AudioOutput, PromptStart, SessionStart
@@ -104,6 +106,37 @@ async def test_one_opening_that_is_given_up_leaves_the_others(way: Way) -> None:
         await eventually(lambda: emulator.live_streams == 3)
 
     assert len(live) == 3
+
+
+@pytest.mark.parametrize("way", [Way.H2C, Way.H2], ids=["h2c", "h2"])  # the Common Runtime does not tell a refusal from another reset
+async def test_a_stream_that_the_service_did_not_look_at_is_opened_again_at_once(way: Way) -> None:
+    faults = iter(("refuse_stream", ""))
+    async with talking(Options(fault=lambda: next(faults)), way) as (client, emulator):
+        stream = await client.open(opening())
+        await stream.close()
+
+        assert emulator.control.counters()["streams"] == {"opened": 2, "live": 0, "ended": {"completed": 1, "cut": 1}}
+
+
+@pytest.mark.parametrize("way", [Way.H2C], ids=["h2c"])
+async def test_an_opening_on_a_connection_that_died_unnoticed_is_repeated_on_another(way: Way) -> None:
+    faults = iter(("half_open@7", ""))
+    async with talking(Options(fault=lambda: next(faults)), way, timeouts=DEFAULT_TIMEOUTS, streams_per_connection=16) as (
+        client,
+        emulator,
+    ):
+        first = await client.open(opening())
+        await eventually(lambda: emulator.live_streams == 1)
+        await first._exchange.close()
+        pool = client._exchanges
+        assert isinstance(pool, Http2Exchanges)
+        await eventually(lambda: not pool._wires[0].is_fresh(PING_IDLE_SECONDS))
+        second = await client.open(opening())
+        await second.send(typed("T", "hello"))
+        heard = await hear(second, lambda event: isinstance(event, AudioOutput))
+        await asyncio.gather(first.close(), second.close())
+
+    assert heard
 
 
 async def test_ping_says_that_a_stream_could_be_opened(way: Way) -> None:
