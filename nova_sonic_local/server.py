@@ -111,6 +111,11 @@ class NovaSonicLocal:
         """Connections that are open now."""
         return len(self._connections)
 
+    async def idle(self) -> None:
+        """Wait until no stream is served; clients may keep their connections."""
+        if self._service is not None:
+            await self._service.idle()
+
     async def quiet(self) -> None:
         """Wait until no stream is served and no connection is open."""
         if self._service is not None:

@@ -71,7 +71,8 @@ class Place:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     model = Model(brain="echo")
-    async with desk(tmp_path_factory.mktemp("model"), model) as (server, emulator):
+    own_connections = {"BEDROCK_STREAMS_PER_CONNECTION": "1"}  # what ends a connection ends all that share it
+    async with desk(tmp_path_factory.mktemp("model"), model, own_connections) as (server, emulator):
         yield Place(model, server, emulator)
 
 
@@ -153,6 +154,6 @@ async def test_a_failing_stream_is_told_in_both_dialects_and_no_other_conversati
     assert witness.codes == []
     assert await place.server.until(lambda: place.server.sessions() == 0)
     async with asyncio.timeout(10):
-        await place.emulator.quiet()
+        await place.emulator.idle()
     logged = {line["code"] for line in place.server.log("session.closed") if line["reason"] == "failed"}
     assert {case.code for case in cases} <= logged
