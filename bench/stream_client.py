@@ -22,6 +22,7 @@ from bench.ways import WAYS, Session, Way
 OUTSTANDING = 14
 """Chunks under way in bulk: half of HTTP/2's first window, so that the bare way needs no flow control."""
 WARM_CHUNKS = 200
+SETTLE_SECONDS = 0.5
 SPREAD_SECONDS = 0.5
 """Sessions begin to speak within so much of each other, so that their chunks are spread as in life."""
 
@@ -85,7 +86,7 @@ async def paced(way: Way | None, sessions: int, seconds: float) -> dict[str, flo
 
     speaking = [asyncio.create_task(speak(number)) for number in range(sessions)]
     listening = [asyncio.create_task(listen(session)) for session in opened]
-    await asyncio.sleep(SPREAD_SECONDS + 1.0)
+    await asyncio.sleep(SPREAD_SECONDS + SETTLE_SECONDS)
     counts[:] = [0, 0]
     delays.clear()
     lateness.clear()
