@@ -11,6 +11,7 @@ import gc
 import itertools
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -161,6 +162,8 @@ ENDINGS = (
     Ending(talk_until_it_breaks, "slow_reader@7"),
     Ending(close_in_vain, "stall@7"),
 )
+KEPT = 2
+"""Connections that may be kept for the next streams. The Common Runtime ends its threads and their descriptors in its own time."""
 CLOSED_UNDER = ("", "half_open@7")
 
 
@@ -189,13 +192,18 @@ def trim() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
+def count(what: str) -> int:
+    """Return the number of this process's descriptors (fd) or threads (task)."""
+    return len(list(Path("/proc/self", what).iterdir()))
+
+
 def left(emulator: FarEmulator) -> Left:
     trim()
     resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
     return Left(
         len(asyncio.all_tasks()),
-        len(list(Path("/proc/self/fd").iterdir())),
-        len(list(Path("/proc/self/task").iterdir())),
+        count("fd"),
+        count("task"),
         emulator.live_streams,
         resident_pages * os.sysconf("SC_PAGE_SIZE"),
         sys.getallocatedblocks(),
@@ -247,20 +255,31 @@ def client_of(way: Way, emulator: FarEmulator) -> NovaSonicClient:
     return way.client_for(endpoint, emulator.ca_file, HASTE, streams_per_connection=16)
 
 
-@pytest.mark.parametrize(("way", "sessions"), [(Way.H2, 1000), (Way.CRT, 300)], ids=["h2", "crt"])
-async def test_sessions_that_ended_in_every_way_leave_nothing(way: Way, sessions: int, emulator: FarEmulator) -> None:
+async def test_a_thousand_sessions_that_ended_in_every_way_leave_nothing(emulator: FarEmulator) -> None:
+    await check(Way.H2, 1000, emulator)
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_sessions_of_the_common_runtime_leave_nothing_either(emulator: FarEmulator) -> None:
+    await check(Way.CRT, 250, emulator)
+
+
+async def check(way: Way, sessions: int, emulator: FarEmulator) -> None:
+    """Play a round to warm up, and then so many sessions."""
     each = -(-sessions // (len(ENDINGS) + len(CLOSED_UNDER)))
     client = client_of(way, emulator)
+    await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.05) for _ in range(64)))  # now the loop's pool has all its threads
     before = await play_all(way, client, emulator, AT_ONCE)
     played = emulator.opened_streams
     after = await play_all(way, client, emulator, each)
+    if way is Way.CRT and after.memory_bytes - before.memory_bytes > MOST_BYTES:
+        after = await play_all(way, client, emulator, each)  # native memory goes up and down by some MB: a leak goes up again
+    await eventually(lambda: count("task") <= before.threads and count("fd") <= before.descriptors + KEPT)
     found = Counter(type(one).__name__ for one in gc.get_objects() if type(one).__name__ in OF_STREAMS)
     await client.aclose()
 
     assert emulator.opened_streams - played > 0.8 * sessions  # some were given up before they were served
     assert (after.tasks, after.live_streams) == (before.tasks, 0)
-    assert after.descriptors <= before.descriptors + 2  # connections that are kept for the next streams
-    assert after.threads <= before.threads + 1
     assert after.memory_bytes - before.memory_bytes < MOST_BYTES, (before, after)
     assert after.blocks - before.blocks < MOST_BLOCKS, (before, after)
     assert found == {}
