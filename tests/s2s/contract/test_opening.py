@@ -10,6 +10,7 @@ from s2s.bedrock.client import DEFAULT_TIMEOUTS, NovaSonicClient
 from s2s.bedrock.http2.liveness import PING_IDLE_SECONDS
 from s2s.bedrock.http2.pool import Http2Exchanges
 from s2s.bedrock.interfaces import Transport
+from s2s.bedrock.stream import Timeouts
 from s2s.errors import LocalProtocolError, ModelError, Remedy
 from s2s.events import AudioOutput, PromptStart, SessionStart
 from s2s.models import DEFAULT_MODEL_ID
@@ -38,7 +39,7 @@ async def test_it_matters_not_when_the_service_sends_its_head(way: Way, head: He
 
 
 async def test_a_head_that_never_comes_is_waited_for_until_the_time_is_up(way: Way) -> None:
-    async with talking(Options(fault="no_200"), way) as (client, emulator):
+    async with talking(Options(fault="no_200"), way, timeouts=Timeouts(opening=0.5)) as (client, emulator):
         with pytest.raises(ModelError) as told:
             await client.open(opening())
         await eventually(lambda: emulator.live_streams == 0)
