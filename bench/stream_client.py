@@ -74,6 +74,8 @@ async def paced(way: Way | None, sessions: int, seconds: float) -> dict[str, flo
             chunk = make_chunk()
             if opened:
                 await opened[number].send(chunk)
+            else:
+                delays.append(sum(read_stamps(chunk)))
             counts[0] += 1
             lateness.append(loop.time() - due)
             due += CHUNK_SECONDS

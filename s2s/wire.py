@@ -57,7 +57,7 @@ def dump_json(value: Json) -> bytes:
         raise CodecError(Flaw.BAD_MEMBER, f"cannot be written as JSON: {error}") from None
 
 
-def decode_pcm(text: str) -> bytes:
+def decode_pcm(text: str | bytes) -> bytes:
     """Decode base64 to whole samples.
 
     Raises:

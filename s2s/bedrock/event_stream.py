@@ -123,9 +123,8 @@ class InputEncoder:
         if second != self._second:
             self._turn_to(second)
         date_header = _DATE_NAME + _DATE.pack(date_ms)
-        text = f"{self._preamble}{self._previous}\n{hashlib.sha256(date_header).hexdigest()}\n{digest}"
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text.encode())
+        inner.update(f"{self._preamble}{self._previous}\n{hashlib.sha256(date_header).hexdigest()}\n{digest}".encode())
         outer.update(inner.digest())
         signature = outer.digest()
         self._previous = signature.hex()
