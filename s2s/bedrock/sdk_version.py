@@ -33,6 +33,8 @@ PARTS: Final = (
     ("smithy_core.exceptions", "CallError"),
     ("smithy_core.exceptions", "SmithyError"),
     ("smithy_core.exceptions", "SmithyIdentityError"),
+    ("smithy_core.interceptors", "Interceptor.modify_before_attempt_completion"),
+    ("smithy_core.interceptors", "OutputContext"),
     ("smithy_http", "Field"),
     ("smithy_http", "Fields"),
     ("smithy_http.aio.interfaces", "HTTPRequest"),
@@ -40,7 +42,7 @@ PARTS: Final = (
     ("smithy_http.interfaces", "HTTPRequestConfiguration"),
 )
 """Modules, and what `s2s/bedrock` uses of them."""
-CONFIG_FIELDS: Final = ("transport", "protocol", "aws_credentials_identity_resolver")
+CONFIG_FIELDS: Final = ("transport", "protocol", "aws_credentials_identity_resolver", "interceptors")
 """Of the client's configuration: the ways in for our own transport, codec and identity."""
 RUNTIME_PARTS: Final = (("awscrt.http", "Http2ClientConnection"),)
 """What BEDROCK_TRANSPORT=crt needs beside."""

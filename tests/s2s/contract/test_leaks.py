@@ -39,7 +39,7 @@ OF_STREAMS = {
     "CrtExchange",
     "Http2ClientStream",
     "Stream",
-    "_Body",
+    "RequestBody",
     "OutputReader",
     "DuplexEventStream",
 }
