@@ -9,10 +9,11 @@ from smithy_core.exceptions import CallError, SmithyError, SmithyIdentityError
 
 from s2s import failures
 from s2s.bedrock.interfaces import CannotConnect, NotTrusted
+from s2s.bedrock.plugs import SAYS
 from s2s.errors import ModelError
 
-_UNMODELED: Final = re.compile(r"status: (\d{3})(?: - id: \S*#(\w+))?")
-"""All that CallError keeps of an error that the SDK's model does not have: status and name, inside a sentence."""
+_UNMODELED: Final = re.compile(rf"status: (\d{{3}})(?: - id: \S*#(\w+))?(?:.*?{SAYS}(.*))?", re.DOTALL)
+"""What CallError keeps of an error that the SDK's model does not have: status and name, inside a sentence, and what our protocol adds."""
 
 
 def model_error(error: BaseException) -> ModelError:
@@ -47,5 +48,5 @@ def _of_call(error: CallError) -> ModelError:
     status = error.response_metadata.http_status_code
     unmodeled = _UNMODELED.search(error.message) if type(error) is CallError else None
     if unmodeled is not None:
-        return failures.classify(unmodeled[2] or "", "", int(unmodeled[1]))
+        return failures.classify(unmodeled[2] or "", unmodeled[3] or "", int(unmodeled[1]))
     return failures.classify(type(error).__name__, error.message or "", status)

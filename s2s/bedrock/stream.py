@@ -20,7 +20,8 @@ from s2s import failures
 from s2s.bedrock.event_stream import MessageSplitter
 from s2s.bedrock.faults import model_error
 from s2s.bedrock.interfaces import StreamBroken, StreamRefused
-from s2s.bedrock.sdk import Call, OutputReader
+from s2s.bedrock.plugs import OutputReader
+from s2s.bedrock.sdk import Call
 from s2s.errors import CodecError, LocalProtocolError, ModelError
 from s2s.events import InputEvent, OutputEvent, SessionEnd
 from s2s.protocol import StreamProtocol

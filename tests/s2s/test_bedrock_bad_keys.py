@@ -57,6 +57,21 @@ async def test_a_wrong_key_is_told_and_the_right_one_is_found_where_it_was_corre
     assert (told.value.code, told.value.remedy) == ("model_credentials", Remedy.FATAL_CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("key", "secret", "says"),
+    [
+        (KEY, "another", "The request signature we calculated does not match"),
+        ("NOBODY", SECRET, "The security token included in the request"),
+    ],
+)
+async def test_what_the_service_says_of_a_key_is_kept_although_the_sdk_drops_it(key: str, secret: str, says: str) -> None:
+    async with signing_as(StaticCredentials(key, secret)) as client:
+        with pytest.raises(ModelError) as told:
+            await client.open(opening())
+
+    assert says in told.value.detail
+
+
 async def test_a_stream_knows_until_when_its_signature_holds() -> None:
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     async with signing_as(StaticCredentials(KEY, SECRET, expiration=until)) as client:

@@ -9,7 +9,8 @@ import pytest
 
 from s2s.bedrock.event_stream import InputEncoder, OutputDecoder, encode_message
 from s2s.bedrock.interfaces import ROOM_BYTES, Headers, StreamBroken, StreamRefused
-from s2s.bedrock.sdk import Call, OutputReader
+from s2s.bedrock.plugs import OutputReader
+from s2s.bedrock.sdk import Call
 from s2s.bedrock.stream import NovaSonicStream
 from s2s.codec import encode_input
 from s2s.errors import LocalProtocolError, ModelError
