@@ -62,8 +62,9 @@ format: setup-dev ## Format the code
 docs: setup-dev ## Write the reference pages anew from the code
 	@$(PYTHON_VENV) -m scripts.make_docs
 
-bench: setup-dev ## Measure the bridge: latency, CPU and memory per session
+bench: setup-dev ## Measure the bridge and the model's stream: latency, CPU and memory per session
 	@$(PYTHON_VENV) -m bench.bridge $(ARGS)
+	@$(PYTHON_VENV) -m bench.stream $(ARGS)
 
 lock: setup-dev ## Compile requirements*.in into requirements*.txt (ARGS=--upgrade takes newer versions)
 	@sh scripts/lock.sh $(ARGS)
