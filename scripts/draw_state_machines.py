@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s2s.tables import CONTENT, PROMPT, STREAM
 from session.machine import LIFE_CYCLE, State
+from session.streams import LIVES, Life
 from session.turns import TRANSITIONS, Speaker
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "state-machines.md"
@@ -63,6 +64,12 @@ either changes nothing (session and turns) or is refused before anything is sent
 `LIFE_CYCLE` in `session/machine.py`. Whatever happens, a session ends in CLOSED, once, and tells so with its last event.
 
 {draw(State.CONNECTING.name, arrows_of_pairs(LIFE_CYCLE))}
+
+## Streams of a session
+
+`LIVES` in `session/streams.py`: what carries the session. When a stream dies and its failure allows no other, the session ends.
+
+{draw(Life.CARRIED.name, arrows_of_pairs(LIVES))}
 
 ## Turns
 

@@ -53,6 +53,8 @@ class StreamFailed:
     code: str
     """Slug of the ModelError."""
     remedy: Remedy
+    ref: str = ""
+    """Of the log line that has the details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,11 @@ class CloseStream:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepAudio:
+    """Of what waits for the model keep the user's speech alone: the rest was worded for a stream that is gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send these events as one group."""
 
@@ -148,4 +155,4 @@ class Finish:
     """The session is over: close the stream in order, stop the tools, end the downlink."""
 
 
-type Effect = OpenStream | Route | CloseStream | Send | StartTool | Emit | Flush | Finish
+type Effect = OpenStream | Route | CloseStream | KeepAudio | Send | StartTool | Emit | Flush | Finish

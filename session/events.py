@@ -188,6 +188,43 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionStalled:
+    """The model is away for longer than a second and is being looked for; SessionContinued or SessionFailed follows."""
+
+    code: str
+    """What the session would end with."""
+
+
+class ContinueReason(StrEnum):
+    """Why another stream carries a session."""
+
+    RENEWED = "renewed"
+    """As planned, before the old one ended."""
+    RESUMED = "resumed"
+    """The old one died."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContinued:
+    """Another stream of the model carries the session from now on."""
+
+    reason: ContinueReason
+    waited_ms: int
+    """How long there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRefused:
+    """The service does not accept what was said last; the session goes on without it."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    ref: str = ""
+    """Joins the message to the log."""
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """Tokens used since the session began."""
 
@@ -249,6 +286,9 @@ type SessionEvent = (
     | ToolAnswered
     | UsageReported
     | ModelOutput
+    | SessionStalled
+    | SessionContinued
+    | ExchangeRefused
     | SessionFailed
     | SessionEnded
 )

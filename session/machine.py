@@ -6,19 +6,27 @@ by generation; of what an old one says only the late texts count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from s2s.events import AudioOutput, OutputEvent, TextOutput, TokenCounts, ToolSpec, ToolUse, UsageEvent
+from s2s.errors import Remedy
+from s2s.events import (
+    AudioOutput,
+    ContentStarted,
+    ContentType,
+    InputEvent,
+    OutputEvent,
+    TextOutput,
+    ToolSpec,
+    ToolUse,
+    UsageEvent,
+)
 from s2s.limits import clean_text
 from session.assistant import SessionPlan
-from session.continuation import Continuation, LeftStream
+from session.calls import Calls
 from session.effects import (
-    FIRST_GENERATION,
     Begin,
     Broken,
-    CloseStream,
     Drain,
     Effect,
     Emit,
@@ -27,7 +35,6 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
-    Route,
     Send,
     StartTool,
     StreamEnded,
@@ -36,11 +43,22 @@ from session.effects import (
     Tick,
     ToolDone,
 )
-from session.errors import InternalError, InvalidAudio, ModelLost, NotAllowed, SessionError, TooLarge, TooSlow, WrongOrder, model_failure
+from session.errors import (
+    ContentBlocked,
+    InternalError,
+    InvalidAudio,
+    NotAllowed,
+    SessionError,
+    TooLarge,
+    TooSlow,
+    WrongOrder,
+    model_failure,
+)
 from session.events import (
     Command,
     End,
     EndReason,
+    ExchangeRefused,
     Interrupt,
     ModelOutput,
     ReportPlayback,
@@ -52,10 +70,12 @@ from session.events import (
     StopAudio,
     ToolAnswered,
     ToolFinished,
-    UsageReported,
 )
 from session.opening import Wording
 from session.queues import PlaybackQueue
+from session.resumption import CURES
+from session.statistics import Statistics
+from session.streams import Life, Streams
 from session.turns import Speaker, TurnTracker
 
 SILENCE_AFTER_SECONDS = 0.5
@@ -65,8 +85,8 @@ SILENCE_EVERY_SECONDS = 0.1
 """Length and distance of the further pieces of silence."""
 DRAIN_CHECK_SECONDS = 0.1
 """How often a session that is to end looks whether everything has been heard."""
-SILENT_MODEL_SECONDS = 10.0
-"""A model that says nothing at all for this long after a typed turn is given up: it reads, so that no write ever fails, and is stuck."""
+HUNG_CODE = "model_stalled"
+"""Of a model that reads and does not answer; the same as of one that does not read."""
 TEXT_LIMIT_BYTES = 4_000
 """Longest typed turn, in UTF-8."""
 AUDIO_LIMIT_MS = 2_000.0
@@ -102,19 +122,6 @@ LIFE_CYCLE: Mapping[tuple[State, Step], State] = {
 """Every pair that moves; any other pair leaves the state as it is."""
 
 
-@dataclass(slots=True)
-class Statistics:
-    """Counters of one session, written into its last event."""
-
-    audio_in_ms: float = 0.0
-    audio_out_ms: float = 0.0
-    tool_calls: int = 0
-    tool_errors: int = 0
-    duplicate_tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
 class SessionMachine:
     """One conversation.
 
@@ -126,6 +133,7 @@ class SessionMachine:
         playback: the listener's queue, shared with the runner that empties it.
         new_name: makes names for prompts and contents.
         renewal_jitter_seconds: how much earlier than others this session changes its stream.
+        resume_jitter: 0 to 1, how much longer than others it waits before it looks for a new stream.
     """
 
     def __init__(
@@ -138,6 +146,7 @@ class SessionMachine:
         playback: PlaybackQueue,
         new_name: Callable[[], str],
         renewal_jitter_seconds: float = 0.0,
+        resume_jitter: float = 0.0,
     ) -> None:
         self.state = State.CONNECTING
         self.statistics = Statistics()
@@ -148,24 +157,14 @@ class SessionMachine:
         self._tools = tools
         self._playback = playback
         self._new_name = new_name
-        self._generation = FIRST_GENERATION
-        """The stream that carries the session."""
-        self._next: int | None = None
-        """The stream that is being opened to take over."""
-        self._streams = FIRST_GENERATION
-        """How many were opened."""
-        self._continuation = Continuation(renewal_jitter_seconds)
-        self._left = LeftStream()
-        self._is_stream_alive = True
-        self._usage: dict[int, TokenCounts] = {}
+        self._streams = Streams(renewal_jitter_seconds, resume_jitter)
         self._wording = Wording(plan, tools, new_name)
-        self._pending_tools: dict[str, tuple[ToolUse, int, int]] = {}
-        """Call, turn and stream by toolUseId."""
-        self._answered_tools: set[str] = set()
+        self._calls = Calls()
         self._untold: list[Effect] = []
+        self._asks = False
+        """Whether the stream that is being opened is given something to answer."""
         self._covered_until = 0.0
         self._patience = SILENCE_AFTER_SECONDS
-        self._answer_by: float | None = None
         self._drain_by: float | None = None
         self._drain_check_at = 0.0
 
@@ -175,9 +174,9 @@ class SessionMachine:
             return None
         wanted: list[float] = []
         if self.state is not State.CONNECTING:
-            wanted += (self._covered_until + self._patience, self._continuation.check_at, self._left.close_at)
-            if self._answer_by is not None:
-                wanted.append(self._answer_by)
+            wanted += (self._covered_until + self._patience, self._streams.deadline)
+            if self._streams.life is Life.CARRIED and self.turns.hung_at is not None:
+                wanted.append(self.turns.hung_at)
         if self._drain_by is not None:
             wanted.append(min(self._drain_by, self._drain_check_at))
         return min(wanted, default=None)
@@ -191,8 +190,12 @@ class SessionMachine:
         if self.state is State.CLOSED:
             return []
         effects = self._take(given, now)
-        if self.state is State.ACTIVE and self._continuation.wants_next(now, is_quiet=self._is_quiet(now)):
-            effects = [*effects, *self._open_next()]
+        if self.state in (State.CONNECTING, State.CLOSED):
+            return effects
+        if self._calls.has_untold:
+            effects = [*effects, *self._tell_results(now)]
+        if self._streams.wants_next(now, is_quiet=self._is_quiet(now)) and not self._calls.running:  # their results belong to this stream
+            effects = [*effects, *self._streams.change(self.turns.number, self._compose)]
         return effects
 
     def _take(self, given: Input, now: float) -> list[Effect]:
@@ -202,13 +205,13 @@ class SessionMachine:
             case StreamOpened(generation, signed_for_seconds):
                 return self._stream_opened(generation, signed_for_seconds, now)
             case ModelEvent(generation, event):
-                if generation == self._generation:
+                if generation == self._streams.living:
                     return self._model_said(event, now)
                 return self._said_late(generation, event, now)
             case StreamEnded(generation):
-                return self._finish(EndReason.CLIENT) if generation == self._generation else []
-            case StreamFailed(generation, code, _):
-                return self._stream_failed(generation, code, now)
+                return self._finish(EndReason.CLIENT) if generation == self._streams.living else []
+            case StreamFailed():
+                return self._stream_failed(given, now)
             case ToolDone():
                 return self._tool_done(given, now)
             case Drain(within_seconds):
@@ -225,67 +228,91 @@ class SessionMachine:
 
     def _open_stream(self) -> list[Effect]:
         """Open the session's stream with the names that a command given before it has used already."""
-        return [OpenStream(self._generation, self._wording.opening(self._plan.history))]
+        return [OpenStream(self._streams.current, self._wording.opening(self._plan.history))]
 
     def _is_quiet(self, now: float) -> bool:
         """Tell whether nobody speaks or is about to, and no tool runs: the moment to change the stream."""
-        return self.turns.speaker is Speaker.LISTENING and not self.turns.awaits_answer(now) and not self._pending_tools
+        return self.turns.speaker is Speaker.LISTENING and not self.turns.awaits_answer(now) and not self._calls.running
 
-    def _open_next(self) -> list[Effect]:
-        """Open the next stream with what was said so far; what the user says meanwhile waits for it."""
-        if self._pending_tools:  # their results belong to this stream alone
+    def _compose(self) -> tuple[InputEvent, ...]:
+        """Return the opening of a stream that goes on with the conversation: what was said, and what is still to be answered.
+
+        While a tool runs the question stays in the history: its result, told in words, makes the model answer.
+        """
+        turns, may_ask = self.turns, self._plan.takes_text and not self._calls.running
+        note = self._calls.note() if may_ask and self._calls.has_untold else ""
+        question = turns.question() if may_ask and not note else ""
+        opening = self._wording.opening((*self._plan.history, *turns.history(without_question=bool(question))))
+        words = note or question
+        self._asks = bool(words)
+        if not words:
+            return opening
+        turns.hide(words)
+        return (*opening, *self._wording.typed_turn(words))
+
+    def _tell_results(self, now: float) -> list[Effect]:
+        """Tell the model in words what tools returned after their stream had died, when nobody speaks: it would interrupt."""
+        turns = self.turns
+        if not self._plan.takes_text:
+            self._calls.forget()
+        if not self._plan.takes_text or not self._streams.is_alive or not self._is_quiet(now):
             return []
-        self._continuation.opening()
-        self._streams += 1
-        self._next = self._streams
-        return [Route(None), OpenStream(self._next, self._wording.opening((*self._plan.history, *self.turns.history())))]
+        note = self._calls.note()
+        turns.hide(note)
+        turns.asked(now)
+        return [Send(self._wording.typed_turn(note))]
 
     def _stream_opened(self, generation: int, signed_for_seconds: float | None, now: float) -> list[Effect]:
-        if self.state is State.CONNECTING and generation == self._generation:
-            self._continuation.opened(now, signed_for_seconds)
+        if self.state is State.CONNECTING and generation == self._streams.current:
+            self._streams.first_opened(now, signed_for_seconds)
             return self._opened(now)
-        if generation != self._next:
-            return [CloseStream(generation)] if generation != self._generation else []
-        if self._is_stream_alive and not self._continuation.may_switch(now, is_quiet=self._is_quiet(now)):
-            # Somebody began to speak while it was being opened: that belongs to the old stream.
-            return [*self._stay(now), CloseStream(generation)]
-        self._next = None
-        self._continuation.opened(now, signed_for_seconds)
-        effects = [*self._close_left(), *self.turns.stream_left(), Route(generation)]
-        if self._is_stream_alive:
-            self._left.leave(self._generation, now)
-        else:
-            effects.append(CloseStream(self._generation))
-        self._generation, self._is_stream_alive = generation, True
+        before = self._streams.current
+        effects = self._streams.opened(generation, signed_for_seconds, now, is_quiet=self._is_quiet(now))
+        if self._streams.current != before:
+            effects = [*self.turns.stream_left(), *effects]
+            if self._asks or self.turns.hung_at is not None:
+                self.turns.asked(now)
+            self._asks = False
         return effects
 
-    def _stay(self, now: float) -> list[Effect]:
-        """Go on with the present stream; the next one is closed as soon as it is open."""
-        if self._next is None:
+    def _stream_failed(self, failure: StreamFailed, now: float) -> list[Effect]:
+        generation, streams = failure.generation, self._streams
+        error = model_failure(failure.code, was_open=self.state is not State.CONNECTING)
+        if self.state is State.CONNECTING:
+            return self._failed(error, failure.ref)  # nothing was said yet that could be lost
+        if generation == streams.living:
+            return self._lost(failure, now)
+        if generation != streams.next:
             return []
-        self._next = None
-        self._continuation.refused(now)
-        return [Route(self._generation)]
+        was_alive = streams.is_alive
+        effects = streams.refused(failure.code, failure.remedy, self.turns.number, now)
+        if effects is None:
+            return self._failed(error, failure.ref)
+        if was_alive:
+            return effects
+        self._calls.lost()
+        told = self._forget_exchange(failure.ref) if CURES[failure.remedy].drops_exchange else []
+        return [*told, *effects, *streams.tick(now, self._compose)]
 
-    def _close_left(self) -> list[Effect]:
-        generation = self._left.generation
-        self._left.forget()
-        return [] if generation is None else [CloseStream(generation)]
+    def _lost(self, failure: StreamFailed, now: float) -> list[Effect]:
+        """Go on without the stream that carried the session, if its failure allows."""
+        turns, streams = self.turns, self._streams
+        leaving = streams.lost(failure.code, failure.remedy, turns.number, now)
+        if leaving is None:
+            return self._failed(model_failure(failure.code), failure.ref)
+        told = turns.stream_died()
+        self._calls.lost()
+        if CURES[failure.remedy].drops_exchange:
+            told += self._forget_exchange(failure.ref)
+        return [*told, *leaving, *streams.tick(now, self._compose)]
 
-    def _stream_failed(self, generation: int, code: str, now: float) -> list[Effect]:
-        if generation == self._next:
-            staying = self._stay(now)
-            if self._is_stream_alive:
-                return staying
-        elif generation != self._generation:
-            return []
-        elif self._next is not None:
-            self._is_stream_alive = False  # another one is on its way
-            return []
-        return self._failed(model_failure(code, was_open=self.state is not State.CONNECTING))
+    def _forget_exchange(self, ref: str = "") -> list[Effect]:
+        self.turns.refuse_exchange()
+        self._calls.forget()
+        return [Emit(ExchangeRefused(ContentBlocked.code, ContentBlocked.message, ref=ref))]
 
     def _said_late(self, generation: int, event: OutputEvent, now: float) -> list[Effect]:
-        if not self._left.takes(generation, event):
+        if not self._streams.takes_late(generation, event):
             return []
         if isinstance(event, UsageEvent):
             return [Emit(ModelOutput(event)), self._used(generation, event)]
@@ -294,7 +321,8 @@ class SessionMachine:
     def _opened(self, now: float) -> list[Effect]:
         self._move(Step.OPENED)
         self._covered_until = now
-        self._answer_by = self._answer_by and now + SILENT_MODEL_SECONDS
+        if self.turns.hung_at is not None:  # something was typed meanwhile
+            self.turns.asked(now)
         plan, told = self._plan, self._untold
         self._untold = []
         started = SessionStarted(
@@ -342,7 +370,6 @@ class SessionMachine:
             raise WrongOrder("The text is empty.")
         if len(text.encode()) > TEXT_LIMIT_BYTES:
             raise TooLarge(f"A text can have {TEXT_LIMIT_BYTES} bytes at most.")
-        self._answer_by = now + SILENT_MODEL_SECONDS
         effects = [*self.turns.interrupt(now), *self.turns.user_typed(text, now)]
         if self.state is State.CONNECTING:  # the first thing that a client is told is that the session has started
             self._untold += effects
@@ -350,64 +377,53 @@ class SessionMachine:
         return [*effects, Send(self._wording.typed_turn(text))]
 
     def _model_said(self, event: OutputEvent, now: float) -> list[Effect]:
-        self._answer_by = None
         if self._playback.is_overfull():
             return self._failed(TooSlow())
-        if isinstance(event, ToolUse) and (event.tool_use_id in self._pending_tools or event.tool_use_id in self._answered_tools):
+        if isinstance(event, ToolUse) and self._calls.knows(event.tool_use_id):
             self.statistics.duplicate_tool_calls += 1  # a second result for one id would end the stream
             return []
+        visible = self.turns.visible(event) if isinstance(event, TextOutput) else event
         effects = self.turns.receive(event, now)
         if isinstance(event, AudioOutput):
             self.statistics.audio_out_ms += len(event.pcm) / 2 / self._plan.output_hertz * 1_000
             return effects
-        if isinstance(event, TextOutput):
-            event = self.turns.visible(event)
-        effects = [Emit(ModelOutput(event)), *effects]
+        if isinstance(event, ContentStarted) and event.type is ContentType.AUDIO:
+            self._calls.spoken()
+        effects = [Emit(ModelOutput(visible)), *effects]
         if isinstance(event, ToolUse):
             return self._tool_called(event, effects, now)
         if isinstance(event, UsageEvent):
-            effects.append(self._used(self._generation, event))
+            effects.append(self._used(self._streams.current, event))
         return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
 
     def _used(self, generation: int, event: UsageEvent) -> Effect:
-        """Count tokens: the service's totals begin anew with each stream."""
-        self._usage[generation] = event.total
-        totals = self._usage.values()
-        usage = UsageReported(
-            sum(total.input_speech for total in totals),
-            sum(total.input_text for total in totals),
-            sum(total.output_speech for total in totals),
-            sum(total.output_text for total in totals),
-        )
-        self.statistics.input_tokens = usage.input_speech + usage.input_text
-        self.statistics.output_tokens = usage.output_speech + usage.output_text
-        return Emit(usage)
+        return Emit(self.statistics.used(generation, event.total))
 
     def _tool_called(self, use: ToolUse, effects: list[Effect], now: float) -> list[Effect]:
-        effects = [*self._stay(now), *effects]  # its result belongs to this stream alone
-        self._pending_tools[use.tool_use_id] = (use, self.turns.tool_turn, self._generation)
+        effects = [*self._streams.stay(now), *effects]  # its result belongs to this stream alone
+        self._calls.called(use, self.turns.tool_turn, self._streams.current)
         self.statistics.tool_calls += 1
-        if len(self._pending_tools) > TOOLS_LIMIT:
+        if len(self._calls.running) > TOOLS_LIMIT:
             refusal = '{"success":false,"error":"too_many_calls","message":"Too many tools at once. Ask again, one thing at a time."}'
             return [*effects, *self._answer_tool(ToolDone(use.tool_use_id, refusal, "too_many_calls", 0), now)]
         return [*effects, StartTool(use)]
 
     def _tool_done(self, done: ToolDone, now: float) -> list[Effect]:
-        if done.tool_use_id not in self._pending_tools:
+        if done.tool_use_id not in self._calls.running:
             return []
         effects = self._answer_tool(done, now)
         return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
 
     def _answer_tool(self, done: ToolDone, now: float) -> list[Effect]:
-        use, turn, generation = self._pending_tools.pop(done.tool_use_id)
-        self._answered_tools.add(done.tool_use_id)
+        living = self._streams.living
+        call = self._calls.done(done.tool_use_id, done.content, living)
         self.statistics.tool_errors += done.error_code is not None
-        if not self._pending_tools:
-            self.turns.tools_answered(now)
+        if not self._calls.running:
+            self.turns.tools_answered(now, is_told=call.generation == living)
         group = self._wording.tool_result(done.tool_use_id, done.content)
-        finished = ToolFinished(turn, use.tool_use_id, use.tool_name, done.content, done.error_code, done.duration_ms)
+        finished = ToolFinished(call.turn, done.tool_use_id, call.use.tool_name, done.content, done.error_code, done.duration_ms)
         told = [Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
-        return [Send(group), *told] if generation == self._generation else [*told]  # another stream does not know the call, and would end
+        return [Send(group), *told] if call.generation == living else [*told]  # another stream does not know the call, and would end
 
     def _tick(self, now: float) -> list[Effect]:
         if self._drain_by is not None and now >= min(self._drain_by, self._drain_check_at):
@@ -416,16 +432,15 @@ class SessionMachine:
                 return leaving
         if self.state is State.CONNECTING:
             return []
-        if now >= self._left.close_at:
-            return self._close_left()
-        if self._answer_by is not None and now >= self._answer_by:
-            return self._failed(ModelLost("The assistant does not answer any more. Please start again."))
-        if now < self._covered_until + self._patience:
-            return []
+        due = self._streams.tick(now, self._compose)
+        if self._streams.life is Life.CARRIED and self.turns.hung_at is not None and now >= self.turns.hung_at:
+            due += self._lost(StreamFailed(self._streams.current, HUNG_CODE, Remedy.RESUME), now)
+        if now < self._covered_until + self._patience or self.state is State.CLOSED:
+            return due
         missing_ms = min((now - self._covered_until) * 1_000, AUDIO_LIMIT_MS)
         self._covered_until = now
         self._patience = SILENCE_EVERY_SECONDS
-        return [Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
+        return [*due, Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
 
     def _drain(self, by: float, now: float) -> list[Effect]:
         if self.state is State.CONNECTING:
@@ -437,7 +452,9 @@ class SessionMachine:
     def _maybe_leave(self, now: float) -> list[Effect]:
         """Leave when nobody speaks, no answer is due, nothing is to be heard and no tool runs."""
         turns = self.turns
-        if turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or self._pending_tools or self._playback.is_playing(now):
+        if turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or self._calls.running or self._playback.is_playing(now):
+            return []
+        if self._calls.has_untold or not self._streams.is_alive:
             return []
         return self._leave()
 
@@ -453,17 +470,12 @@ class SessionMachine:
         return [Flush(self.turns.number), Emit(SessionEnded(reason, close_code, self._figures())), Finish()]
 
     def _figures(self) -> dict[str, int | float]:
-        counted = self.statistics
-        return {
-            "audio_in_ms": round(counted.audio_in_ms),
-            "audio_out_ms": round(counted.audio_out_ms),
-            "audio_out_dropped_ms": round(self._playback.dropped_ms),
-            "audio_out_flushed_ms": round(self._playback.flushed_ms),
-            "turns": self.turns.number,
-            "interruptions": self.turns.interruptions,
-            "tool_calls": counted.tool_calls,
-            "tool_errors": counted.tool_errors,
-            "duplicate_tool_calls": counted.duplicate_tool_calls,
-            "input_tokens": counted.input_tokens,
-            "output_tokens": counted.output_tokens,
-        }
+        return self.statistics.figures(
+            {
+                "audio_out_dropped_ms": round(self._playback.dropped_ms),
+                "audio_out_flushed_ms": round(self._playback.flushed_ms),
+                "turns": self.turns.number,
+                "interruptions": self.turns.interruptions,
+                "resumptions": self._streams.resumption.attempts,
+            }
+        )

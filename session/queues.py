@@ -20,6 +20,8 @@ UPLINK_LIMIT_MS = 5_000.0
 UPLINK_HIGH_GROUPS = 200
 """Above this the client is not read any more either: it bounds what carries no audio, and is more than a second of the smallest pieces of
 audio in use (86 a second)."""
+UPLINK_LIMIT_GROUPS = 1_000
+"""More than the smallest pieces of audio in use make of UPLINK_LIMIT_MS (430): the rest is words."""
 
 LEAD_MS = 300.0
 """How far delivery runs ahead of the listener: enough for a player's jitter buffer (60 to 200 ms), little enough to flush at once."""
@@ -49,6 +51,11 @@ class UplinkQueue:
         return self.audio_ms > UPLINK_HIGH_MS or len(self._groups) > UPLINK_HIGH_GROUPS
 
     @property
+    def is_full_of_words(self) -> bool:
+        """Whether so much waits that carries no audio, and is never dropped, that the client should not be read on any account."""
+        return len(self._groups) > UPLINK_LIMIT_GROUPS
+
+    @property
     def is_low(self) -> bool:
         """Whether the client can be read again."""
         return self.audio_ms < UPLINK_LOW_MS and len(self._groups) < UPLINK_HIGH_GROUPS / 2
@@ -76,6 +83,10 @@ class UplinkQueue:
         group = self._groups.popleft()
         self.audio_ms = self.audio_ms - group.audio_ms if self._groups else 0.0
         return group
+
+    def keep_audio(self) -> None:
+        """Throw away what is no audio: it was worded for a stream that is gone."""
+        self._groups = deque(group for group in self._groups if group.audio_ms)
 
     def clear(self) -> None:
         """Throw away everything: the stream that it was for is gone."""

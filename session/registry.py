@@ -98,6 +98,7 @@ class SessionRegistry:
             playback=playback,
             new_name=lambda: str(uuid.uuid4()),
             renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
+            resume_jitter=random.random(),  # noqa: S311  # the same
         )
         runner = SessionRunner(
             session_id=session_id,

@@ -25,6 +25,7 @@ from session.effects import (
     Finish,
     Flush,
     Input,
+    KeepAudio,
     ModelEvent,
     OpenStream,
     Route,
@@ -91,6 +92,8 @@ class SessionRunner:
         self._has_room.set()
         self._over = asyncio.Event()
         self._streams: dict[int, ModelStream] = {}
+        self._dead: set[int] = set()
+        """Streams that failed."""
         self._route: int | None = FIRST_GENERATION
         """Which stream takes what waits in the uplink."""
         self._tasks: asyncio.TaskGroup | None = None
@@ -125,10 +128,15 @@ class SessionRunner:
             SessionError: the command cannot be carried out; the session goes on.
         """
         self._apply(command)
-        if self._uplink.is_high:
+        if self._uplink.is_high and not self._is_cut_off:
             self._has_room.clear()
         if not self.is_over:
             await self._has_room.wait()
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether no stream lives that could take what waits: the client is read on, and the oldest audio is dropped."""
+        return self._route is None and not self._streams.keys() - self._dead and not self._uplink.is_full_of_words
 
     async def next_event(self) -> SessionEvent | None:
         """Return the next event for the client, speech at the pace of the listener; None after SessionEnded. May be cancelled."""
@@ -201,6 +209,7 @@ class SessionRunner:
         match effect:
             case Send():
                 self._uplink.put(effect)
+                self._machine.statistics.audio_in_dropped_ms = self._uplink.dropped_ms
                 self._uplink_changed.set()
             case Emit(event):
                 self._tell_observers(event)
@@ -215,6 +224,8 @@ class SessionRunner:
             case Route(generation):
                 self._route = generation
                 self._uplink_changed.set()
+            case KeepAudio():
+                self._uplink.keep_audio()
             case CloseStream(generation):
                 self._spawn(self._close_stream(generation))
             case Finish():
@@ -315,11 +326,15 @@ class SessionRunner:
 
     def _stream_failed(self, generation: int, error: ModelError | LocalProtocolError) -> None:
         """Tell the machine; a local protocol error is our own bug, but to the client it is a lost stream."""
-        if self.is_over:
-            return  # sender and receiver both learn of it, and the session has ended with the first
+        if self.is_over or generation in self._dead:
+            return  # sender and receiver both learn of it
+        self._dead.add(generation)
         code, remedy = (error.code, error.remedy) if isinstance(error, ModelError) else ("local_protocol", Remedy.FATAL_CONFIG)
-        log.warning("stream.failed", code=code, remedy=remedy.value, detail=str(error))
-        self._apply(StreamFailed(generation, code, remedy))
+        ref = uuid.uuid4().hex[:12]
+        log.warning("stream.failed", code=code, remedy=remedy.value, detail=str(error), ref=ref)
+        self._apply(StreamFailed(generation, code, remedy, ref))
+        if self._is_cut_off:
+            self._has_room.set()
 
     async def _run_tool(self, tool_use_id: str, name: str, arguments: str) -> None:
         started_at = self._clock.now()

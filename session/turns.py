@@ -15,7 +15,6 @@ import json
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import assert_never
 
@@ -50,14 +49,23 @@ from session.events import (
     UserSpeechEnded,
     UserSpeechStarted,
 )
-from session.history import heard_text, replayable
+from session.history import replayable
 from session.queues import PlaybackQueue
+from session.turn_record import TurnRecord
 
 RECORDS_LIMIT = 200
 """Turns that are remembered: five times what a stream takes as history."""
 ANSWER_SECONDS = 6.0
 """How long an answer may be on its way before it is taken as not coming: what was heard was a cough, or the model hangs (first speech was
 measured 0.6 to 2.3 s after the end of the user's)."""
+HUNG_SECONDS = 6.0
+"""A model that understood what the user said and says nothing at all for this long is stuck (clients of the service wait as long)."""
+HUNG_AFTER_TEXT_SECONDS = 10.0
+"""The same after a typed turn or the result of a tool: it reads, so that no write ever fails, and is stuck."""
+MS_PER_CHARACTER = 65.0
+"""Ordinary speech, to guess how much of a sentence has come when its stream died in the middle."""
+OWN_WORDS_LIMIT = 8
+"""Texts of ours that the model may repeat as the user's, and that are remembered for that."""
 BLOCKS_LIMIT = 16
 """Blocks of the model that are remembered at once: there is one at a time in practice, and a confused model must not fill memory."""
 
@@ -112,36 +120,6 @@ class Mute(Enum):
     """Until the model ends its turn, or turns to something new: the user wants no more of this answer."""
 
 
-@dataclass(slots=True)
-class TurnRecord:
-    """What one turn said."""
-
-    number: int
-    role: Role
-    planned: list[str] = field(default_factory=list)
-    """Speculative texts of the assistant, one per sentence group."""
-    spoken_ms: list[float] = field(default_factory=list)
-    """Length of the speech of each planned text."""
-    final: list[str] = field(default_factory=list)
-    heard_ms: int | None = None
-    """Set when the turn was interrupted."""
-    typed: str = ""
-    """What the user typed; the service may repeat it as what the user said."""
-    is_speaking: bool = False
-    """Whether speech of this turn was announced."""
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the assistant says something in this turn, and does not just call a tool."""
-        return bool(self.planned) or self.is_speaking
-
-    def text(self) -> str:
-        """Return what was said, as far as it was heard: the service's FINAL text knows nothing of an interruption by our client."""
-        if self.heard_ms is not None and self.planned:
-            return heard_text(zip(self.planned, self.spoken_ms, strict=True), self.heard_ms)
-        return " ".join(self.final or self.planned)
-
-
 def is_interrupted_marker(text: str) -> bool:
     """Tell whether a text is the service's `{ "interrupted" : true }`, which is no speech."""
     if not text.lstrip().startswith("{"):
@@ -178,6 +156,9 @@ class TurnTracker:
         self._unconfirmed: deque[tuple[TurnRecord, str]] = deque(maxlen=RECORDS_LIMIT)  # normalised planned text without its FINAL
         self._blocks: dict[str, ContentStarted] = {}
         self._mute = Mute.NOTHING
+        self._own_words: deque[str] = deque(maxlen=OWN_WORDS_LIMIT)
+        self.hung_at: float | None = None
+        """When a model that owes an answer and has begun none is stuck; None while it owes none."""
 
     @property
     def number(self) -> int:
@@ -206,6 +187,8 @@ class TurnTracker:
             case UserSpeechEnd():
                 self._signal(Signal.USER_STOPPED)
                 self._due_until = now + ANSWER_SECONDS
+                if self._user and self._user.final:
+                    self.hung_at = now + HUNG_SECONDS
                 return [Emit(UserSpeechEnded(self._user.number))] if self._user else []
             case CompletionStart() | CompletionEnd() | UsageEvent() | UnknownEvent():
                 return []
@@ -220,21 +203,30 @@ class TurnTracker:
             mute: what to do with speech of this turn that the model still sends.
         """
         turn = self._last_assistant
+        self.hung_at = None
         if turn is None or turn.heard_ms is not None:
             return []
         if not self._playback.is_playing(now) and (self._assistant is None or not self._assistant.has_begun):
             return []
         return self._interrupted(turn, now, mute)
 
-    def tools_answered(self, now: float) -> None:
-        """Note that no tool runs any more."""
+    def tools_answered(self, now: float, *, is_told: bool = True) -> None:
+        """Note that no tool runs any more.
+
+        Args:
+            now: monotonic seconds.
+            is_told: whether the model was given the result, so that it answers.
+        """
+        if is_told and self.speaker is Speaker.TOOL_RUNNING:  # else the model may have said all that it wants to
+            self.hung_at = now + HUNG_AFTER_TEXT_SECONDS
+        if is_told:
+            self._due_until = now + ANSWER_SECONDS
         self._signal(Signal.TOOLS_ANSWERED)
-        self._due_until = now + ANSWER_SECONDS
 
     def user_typed(self, text: str, now: float) -> list[Effect]:
         """Note a typed turn; the model may or may not repeat it as the user's text."""
         self._user = self._open(Role.USER)
-        self._due_until = now + ANSWER_SECONDS
+        self.asked(now)
         self._user.typed = _normalised(text)
         self._user.final.append(text)
         self._signal(Signal.USER_STOPPED)
@@ -242,14 +234,50 @@ class TurnTracker:
 
     def visible(self, event: TextOutput) -> TextOutput:
         """Return the event without what nobody shall read."""
-        text = self._clean(event.content)
+        text = "" if _normalised(event.content) in self._own_words else self._clean(event.content)
         if text == event.content:
             return event
         return TextOutput(event.session_id, event.prompt_name, event.completion_id, event.content_id, event.role, text)
 
-    def history(self) -> tuple[HistoryTurn, ...]:
-        """Return the conversation as a new stream can be told it."""
-        return replayable(HistoryTurn(record.role, record.text()) for record in self.records)
+    def history(self, *, without_question: bool = False) -> tuple[HistoryTurn, ...]:
+        """Return the conversation as a new stream can be told it.
+
+        Args:
+            without_question: leave out what `question` returns.
+        """
+        left_out = self._question() if without_question else []
+        told = (record for record in self.records if not record.is_refused and record not in left_out)
+        return replayable(HistoryTurn(record.role, record.text()) for record in told)
+
+    def question(self) -> str:
+        """Return what the user said last and got no answer to; empty when nothing is owed."""
+        return " ".join(text for record in self._question() if (text := record.text()))
+
+    def _question(self) -> list[TurnRecord]:
+        found: list[TurnRecord] = []
+        for record in reversed(self.records):
+            if record.role is Role.ASSISTANT and (record.heard_ms is not None or record.text()):
+                break
+            if record.role is Role.USER and not record.is_refused:
+                found.insert(0, record)
+        return found
+
+    def asked(self, now: float) -> None:
+        """Note that the model has been given something in words to answer."""
+        self._due_until = now + ANSWER_SECONDS
+        self.hung_at = now + HUNG_AFTER_TEXT_SECONDS
+
+    def hide(self, text: str) -> None:
+        """Take a text for ours, and not the user's, if the model repeats it."""
+        self._own_words.append(_normalised(text))
+
+    def refuse_exchange(self) -> None:
+        """Forget, for any other stream, the last thing that the user said and what followed."""
+        for record in reversed(self.records):
+            is_users = record.role is Role.USER and bool(record.text()) and not record.is_refused
+            record.is_refused = True
+            if is_users:
+                return
 
     def _signal(self, signal: Signal) -> None:
         self.speaker = TRANSITIONS.get((self.speaker, signal), self.speaker)
@@ -283,6 +311,9 @@ class TurnTracker:
         if len(self._blocks) >= BLOCKS_LIMIT:
             self._blocks.pop(next(iter(self._blocks)))
         self._blocks[block.content_id] = block
+        if block.role is not Role.USER:
+            self.hung_at = None
+            self._own_words.clear()  # what is repeated is repeated before the answer
         if block.type is not ContentType.AUDIO:
             return []
         if self._mute is Mute.BLOCK:
@@ -313,7 +344,7 @@ class TurnTracker:
         text = self._clean(event.content).strip()
         if role is Role.USER:
             self._due_until = now + ANSWER_SECONDS
-            return self._user_said(text)
+            return self._user_said(text, now)
         if role is not Role.ASSISTANT or not text:
             return []
         if block is not None and block.stage is Stage.SPECULATIVE:
@@ -331,14 +362,23 @@ class TurnTracker:
         self._unconfirmed.append((turn, _normalised(text)))
         return [] if muted else [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.SPECULATIVE, text))]
 
-    def _user_said(self, text: str) -> list[Effect]:
+    def _user_said(self, text: str, now: float) -> list[Effect]:
         if self._mute is Mute.TURN:
             self._mute = Mute.NOTHING
-        if not text or self._is_echo(text):
+        if not text or self._is_ours(text) or self._is_echo(text):
             return []
+        if self.speaker is Speaker.LISTENING and self._assistant is None:
+            self.hung_at = now + HUNG_SECONDS
         turn = self._user_turn()
         turn.final.append(text)
         return [Emit(TranscriptUpdated(turn.number, Role.USER, Stage.FINAL, text))]
+
+    def _is_ours(self, text: str) -> bool:
+        """Tell whether the text repeats one that `hide` announced; each repeats once."""
+        if (said := _normalised(text)) not in self._own_words:
+            return False
+        self._own_words.remove(said)
+        return True
 
     def _is_echo(self, text: str) -> bool:
         """Tell whether the text repeats one that the user typed and that was not answered yet; each repeats once."""
@@ -390,9 +430,25 @@ class TurnTracker:
         self._mute = Mute.NOTHING
         return self._assistant_stopped() if self._assistant is not None else []
 
+    def stream_died(self) -> list[Effect]:
+        """Note that the stream is gone, in the middle of whatever it was: of its speech, what came is still heard."""
+        turn, self.hung_at, self._due_until = self._assistant, None, 0.0
+        effects: list[Effect] = []
+        if turn is not None:
+            turn.received_ms = sum(turn.spoken_ms)
+            is_open = any(block.type is ContentType.AUDIO for block in self._blocks.values())
+            if is_open and turn.planned and turn.spoken_ms[-1]:
+                turn.spoken_ms[-1] = max(turn.spoken_ms[-1], MS_PER_CHARACTER * len(turn.planned[-1]))
+        if self.speaker is Speaker.USER_SPEAKING:
+            self._signal(Signal.USER_STOPPED)
+            effects = [Emit(UserSpeechEnded(self._user.number))] if self._user else []
+        self._unconfirmed.clear()
+        return [*effects, *self.stream_left()]
+
     def _tool_called(self, use: ToolUse) -> list[Effect]:
         """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""
         self._mute = Mute.NOTHING
+        self.hung_at = None
         turn = self._last_assistant
         is_next = turn is not None and turn.number == self.tool_turn == self._number and self.speaker is Speaker.TOOL_RUNNING
         if turn is None or not is_next:

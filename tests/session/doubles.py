@@ -355,6 +355,6 @@ class Recorder:
         self.events.append(event)
 
 
-def model_error(code: str = "model_lost") -> ModelError:
+def model_error(code: str = "model_lost", remedy: Remedy = Remedy.RESUME) -> ModelError:
     """Return a failure of the stream."""
-    return ModelError(code, Remedy.RESUME, "made up by a test")
+    return ModelError(code, remedy, "made up by a test")

@@ -121,15 +121,13 @@ def test_the_client_ends_the_session() -> None:
 @pytest.mark.parametrize(
     ("given", "code", "close_code"),
     [
-        (StreamFailed(1, "model_lost", Remedy.RESUME), "model_lost", 1_011),
-        (StreamFailed(1, "model_throttled", Remedy.BACKOFF), "model_busy", 1_013),
-        (StreamFailed(1, "model_time_limit", Remedy.RESUME), "model_time_limit", 1_000),
+        (StreamFailed(1, "model_access_denied", Remedy.FATAL_CONFIG, "ref-1"), "model_refused", 1_011),
         (Broken("ref-1"), "internal", 1_011),
     ],
 )
 @pytest.mark.req("S0-38")
 @pytest.mark.parametrize("is_open", [True, False], ids=["open", "connecting"])
-def test_a_failure_is_told_at_once_and_ends_the_session(given: Input, code: str, close_code: int, *, is_open: bool) -> None:
+def test_a_failure_that_nothing_cures_ends_the_session_at_once(given: Input, code: str, close_code: int, *, is_open: bool) -> None:
     talk = Conversation()
     talk.give(Begin())
     if is_open:
@@ -140,8 +138,7 @@ def test_a_failure_is_told_at_once_and_ends_the_session(given: Input, code: str,
 
     assert isinstance(effects[1], Emit)
     assert isinstance(effects[1].event, SessionFailed)
-    told = "model_unreachable" if code == "model_lost" and not is_open else code  # what was never open cannot be lost
-    assert (effects[1].event.code, effects[1].event.ref) == (told, "ref-1" if isinstance(given, Broken) else "")
+    assert (effects[1].event.code, effects[1].event.ref) == (code, "ref-1")
     assert (ended.reason, ended.close_code) == (EndReason.FAILED, close_code)
     talk.listen(0.0)
     assert talk.heard[-1] == ended
@@ -348,10 +345,12 @@ def test_the_last_event_carries_what_was_counted() -> None:
     assert ending(talk.give(End())).statistics == {
         "audio_in_ms": 32,
         "audio_out_ms": 1_000,
+        "audio_in_dropped_ms": 0,
         "audio_out_dropped_ms": 0,
         "audio_out_flushed_ms": 500,
         "turns": 3,
         "interruptions": 1,
+        "resumptions": 0,
         "tool_calls": 1,
         "tool_errors": 1,
         "duplicate_tool_calls": 1,

@@ -34,6 +34,7 @@ from session.effects import (
     Finish,
     Flush,
     Input,
+    KeepAudio,
     ModelEvent,
     OpenStream,
     Route,
@@ -118,6 +119,8 @@ class AnySession(RuleBasedStateMachine):
         self.waiting: list[Send] = []
         self.tool_streams: dict[str, int] = {}
         self.unanswerable: set[str] = set()
+        self.dead: set[int] = set()
+        self.failures = 0
         self.now = 5.0
         self.told: list[SessionEvent] = []
         self.heard: list[SessionEvent] = []
@@ -144,11 +147,15 @@ class AnySession(RuleBasedStateMachine):
                     self.streams.setdefault(generation, StreamProtocol(capabilities(MODEL_ID))).send_group(opening)
                     self.next = generation if generation > 1 else None
                 case Route(generation):
+                    assert generation not in self.dead
                     self.route = generation
                     self.current = generation or self.current
                     self.send_what_waits()
+                case KeepAudio():
+                    self.waiting = [group for group in self.waiting if group.audio_ms]
                 case CloseStream(generation):
-                    assert generation not in (self.route, self.machine._next)
+                    assert generation not in (self.route, self.machine._streams.next)
+                    self.dead.add(generation)
                 case Send():
                     self.waiting.append(effect)
                     self.answered_tools += [event.tool_use_id for event in effect.events if isinstance(event, ToolContentStart)]
@@ -173,6 +180,8 @@ class AnySession(RuleBasedStateMachine):
 
     def says(self, event: OutputEvent) -> None:
         """Let the model say something."""
+        if self.current in self.dead:
+            return
         self.streams[self.current].receive_data(encode_output(event))
         self.give(ModelEvent(self.current, event))
 
@@ -196,18 +205,30 @@ class AnySession(RuleBasedStateMachine):
         self.give(StreamOpened(generation, signed_for))
 
     @precondition(lambda self: self.next is not None)
-    @rule()
-    def next_is_refused(self) -> None:
+    @rule(remedy=st.sampled_from([Remedy.BACKOFF, *Remedy]))
+    def next_is_refused(self, remedy: Remedy) -> None:
         """The next stream is refused."""
         assert self.next is not None
         generation, self.next = self.next, None
-        self.give(StreamFailed(generation, "model_throttled", Remedy.BACKOFF))
+        self.dead.add(generation)
+        self.give(StreamFailed(generation, "model_throttled", remedy))
 
     @precondition(lambda self: self.current > 1)
     @rule(event=MODEL_EVENTS)
     def an_old_stream_says_anything(self, event: OutputEvent) -> None:
         """A stream that was left goes on talking."""
         self.give(ModelEvent(self.current - 1, event))
+
+    @precondition(lambda self: self.machine.state is not State.CONNECTING and self.current not in self.dead)
+    @rule(remedy=st.sampled_from([Remedy.RESUME, *Remedy]))
+    def the_stream_dies(self, remedy: Remedy) -> None:
+        """The stream that carries the session dies, in the middle of anything."""
+        self.dead.add(self.current)
+        self.failures += 1
+        was_over = self.machine.state is State.CLOSED
+        self.give(StreamFailed(self.current, "model_lost", remedy))
+        if self.failures == 1 and remedy is not Remedy.FATAL_CONFIG and not was_over:
+            assert self.machine.state is not State.CLOSED
 
     @rule(command=COMMANDS)
     def commands(self, command: Command) -> None:
@@ -240,7 +261,7 @@ class AnySession(RuleBasedStateMachine):
         """A tool ends."""
         tool = data.draw(st.sampled_from(sorted(self.running_tools)))
         self.running_tools.discard(tool)
-        if self.tool_streams[tool] != self.current:
+        if self.tool_streams[tool] != self.current or self.current in self.dead:
             self.unanswerable.add(tool)
         self.give(ToolDone(tool, "{}", error_code, 1))
 
@@ -278,7 +299,7 @@ class AnySession(RuleBasedStateMachine):
         """The server leaves."""
         self.give(given)
 
-    @rule(given=st.sampled_from([End(), Broken("ref"), StreamEnded(1), StreamFailed(1, "model_lost", Remedy.RESUME)]), stale=st.booleans())
+    @rule(given=st.sampled_from([End(), Broken("ref"), StreamEnded(1)]), stale=st.booleans())
     @precondition(lambda self: self.now > 12.0)
     def ends(self, given: Input, *, stale: bool) -> None:
         """Something ends the session, or would have if it were of this stream."""
@@ -349,8 +370,10 @@ class AnySession(RuleBasedStateMachine):
         """Whatever happened, the user's next question is answered aloud, and the session can end."""
         if self.machine.state is State.CONNECTING:
             self.give(StreamOpened(1))
-        if self.next is not None:
-            self.next_opens(None)
+        for _ in range(3):
+            if self.next is not None:
+                self.next_opens(None)
+            self.time_passes(3.0 if self.current in self.dead else 0.0)
         if self.machine.state is not State.CLOSED:
             self.says(UserSpeechStart("s", "p", 0))
             self.says(UserSpeechEnd("s", "p", 1, 2))

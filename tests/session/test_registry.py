@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from s2s.errors import Remedy
 from s2s.events import PromptStart
 from session.errors import AdmissionError, NotAllowed, ServerBusy, ServerLeaving
 from session.events import End, EndReason, SendAudio, SessionEnded, SessionStarted, Start
@@ -99,7 +100,7 @@ async def test_a_place_comes_back_however_the_session_ends(end: str) -> None:
     house = House(places=1)
     runner, task = await house.started()
     if end == "failure":
-        house.model.streams[0].fail(model_error())
+        house.model.streams[0].fail(model_error("model_access_denied", Remedy.FATAL_CONFIG))
     else:
         task.cancel()
     await asyncio.wait({task})

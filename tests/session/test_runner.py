@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from structlog.testing import capture_logs
 
-from s2s.errors import LocalProtocolError
+from s2s.errors import LocalProtocolError, Remedy
 from s2s.events import AudioInput, OutputEvent, TextInput, ToolContentStart
 from session.effects import Begin, Input
 from session.errors import InvalidAudio
@@ -369,16 +369,16 @@ async def test_tools_run_beside_each_other_and_each_is_answered_once() -> None:
         assert answered == ["tool-2", "tool-1"]
 
 
-async def test_a_tool_that_runs_when_the_stream_dies_is_cancelled() -> None:
+async def test_a_tool_that_runs_when_the_session_fails_is_cancelled() -> None:
     rig = Rig()
     await rig.opened()
     rig.says(*rig.nova.calls("tool-1"))
     await rig.settled()
-    rig.stream.fail(model_error())
+    rig.stream.fail(model_error("model_access_denied", Remedy.FATAL_CONFIG))
     events = await rig.rest()
     await asyncio.wait({rig.task or rig.start()})
 
-    assert end_of(events) == (EndReason.FAILED, "model_lost")
+    assert end_of(events) == (EndReason.FAILED, "model_refused")
     assert rig.tools.cancelled == ["tool-1"]
     nothing_is_left(rig)
 
@@ -393,8 +393,8 @@ async def test_a_tool_that_runs_when_the_stream_dies_is_cancelled() -> None:
         ("cancelled", EndReason.CLIENT, None),
         ("drained", EndReason.SERVER_LEAVING, None),
         ("stream ended", EndReason.CLIENT, None),
-        ("receive failed", EndReason.FAILED, "model_lost"),
-        ("send failed", EndReason.FAILED, "model_lost"),
+        ("receive failed", EndReason.FAILED, "model_refused"),
+        ("send failed", EndReason.FAILED, "model_refused"),
         ("send refused", EndReason.FAILED, "model_lost"),
         ("bug in receive", EndReason.FAILED, "internal"),
     ],
@@ -424,9 +424,10 @@ async def test_every_end_closes_everything_in_every_phase(way: str, reason: EndR
         case "stream ended":
             rig.stream.fail(None)
         case "receive failed":
-            rig.stream.fail(model_error())
+            rig.stream.fail(model_error("model_access_denied", Remedy.FATAL_CONFIG))
         case "send failed" | "send refused":
-            rig.stream.send_error = model_error() if way == "send failed" else LocalProtocolError("not now")
+            refused = model_error("model_access_denied", Remedy.FATAL_CONFIG)
+            rig.stream.send_error = refused if way == "send failed" else LocalProtocolError("not now")
             rig.stream.reads.set()
             await rig.runner.submit(SendAudio(PIECE))
         case _:

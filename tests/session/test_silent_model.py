@@ -1,15 +1,26 @@
 """A model that reads and says nothing: no write ever fails, so only the time that an answer takes can tell."""
 
-from session.effects import Begin, Effect, Emit, Finish, StreamOpened, Tick
-from session.events import SendText, SessionFailed
-from session.machine import SILENT_MODEL_SECONDS, State
+import pytest
+
+from s2s.events import TextInput
+from session.effects import Begin, CloseStream, Effect, Emit, Finish, OpenStream, StreamOpened, Tick, ToolDone
+from session.events import Interrupt, SendText, SessionFailed
+from session.machine import State
+from session.resumption import TURN_ATTEMPTS
+from session.turns import HUNG_AFTER_TEXT_SECONDS, HUNG_SECONDS
 from tests.session.doubles import Conversation, Nova
 
 
-def asked(talk: Conversation) -> Conversation:
-    """Return an open conversation in which something was typed."""
+def opened() -> Conversation:
+    talk = Conversation()
     talk.give(Begin())
     talk.give(StreamOpened(1))
+    return talk
+
+
+def asked() -> Conversation:
+    """Return an open conversation in which something was typed."""
+    talk = opened()
     talk.give(SendText("¿Está mi pedido?"))
     return talk
 
@@ -18,46 +29,89 @@ def codes(effects: list[Effect]) -> list[str]:
     return [effect.event.code for effect in effects if isinstance(effect, Emit) and isinstance(effect.event, SessionFailed)]
 
 
+def openings(effects: list[Effect]) -> list[OpenStream]:
+    return [effect for effect in effects if isinstance(effect, OpenStream)]
+
+
 def later(talk: Conversation, seconds: float) -> list[Effect]:
     talk.now += seconds
     return talk.give(Tick())
 
 
-def test_a_model_that_does_not_answer_a_typed_turn_is_given_up() -> None:
-    talk = asked(Conversation())
-    before = later(talk, SILENT_MODEL_SECONDS - 0.01)
+def test_a_model_that_does_not_answer_a_typed_turn_is_asked_again_on_another_stream() -> None:
+    talk = asked()
+    before = later(talk, HUNG_AFTER_TEXT_SECONDS - 0.01)
     deadline = talk.machine.next_deadline()
     effects = later(talk, 0.02)
 
-    assert codes(before) == []
+    assert openings(before) == []
     assert deadline is not None
     assert deadline <= talk.now
-    assert codes(effects) == ["model_lost"]
+    assert CloseStream(1) in effects
+    (opening,) = openings(effects)
+    assert [event.content for event in opening.opening if isinstance(event, TextInput)][-1] == "¿Está mi pedido?"
+
+
+def test_a_model_that_never_answers_is_given_up() -> None:
+    talk = asked()
+    told: list[str] = []
+    for generation in range(2, TURN_ATTEMPTS + 3):
+        effects = later(talk, HUNG_AFTER_TEXT_SECONDS + 0.01)
+        told += codes(effects)
+        talk.give(StreamOpened(generation))
+
+    assert told == ["model_lost"]
     assert effects[-1] == Finish()
 
 
-def test_a_model_that_has_said_anything_is_waited_for() -> None:
-    talk = asked(Conversation())
-    talk.says(*Nova().plans("Un momento."))
+def test_a_model_that_understood_what_was_said_and_says_nothing_is_replaced() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.hears(), *nova.heard_out(), *nova.user("¿Está mi pedido?"))
+    before = later(talk, HUNG_SECONDS - 0.01)
 
-    assert codes(later(talk, 10 * SILENT_MODEL_SECONDS)) == []
+    assert openings(before) == []
+    assert len(openings(later(talk, 0.02))) == 1
 
 
-def test_a_listening_model_may_be_silent_for_as_long_as_the_user_is() -> None:
-    talk = Conversation()
-    talk.give(Begin())
-    talk.give(StreamOpened(1))
+def test_a_model_that_is_silent_after_a_tool_is_replaced() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.hears(), *nova.heard_out(), *nova.user("¿Está?"), *nova.calls("tool-1"))
+    waiting = later(talk, 40.0)
+    talk.give(ToolDone("tool-1", "{}", None, 40_000))
 
-    assert codes(later(talk, 10 * SILENT_MODEL_SECONDS)) == []
+    assert openings(waiting) == []
+    assert len(openings(later(talk, HUNG_AFTER_TEXT_SECONDS))) == 1
+
+
+@pytest.mark.parametrize("what", ["a noise", "an answer that has begun", "a tool", "the user speaks on", "the user wants quiet", "nothing"])
+def test_a_model_that_owes_no_answer_may_be_silent(what: str) -> None:
+    talk, nova = opened(), Nova()
+    match what:
+        case "a noise":
+            talk.says(*nova.hears(), *nova.heard_out())
+        case "an answer that has begun":
+            talk.give(SendText("Hola."))
+            talk.says(*nova.plans("Un momento."))
+        case "a tool":
+            talk.says(*nova.hears(), *nova.heard_out(), *nova.user("¿Está?"), *nova.calls("tool-1"))
+        case "the user speaks on":
+            talk.says(*nova.hears(), *nova.heard_out(), *nova.user("Bueno,"), *nova.hears())
+        case "the user wants quiet":
+            talk.give(SendText("Hola."))
+            talk.give(Interrupt())
+        case _:
+            pass
+
+    assert openings(later(talk, 10 * HUNG_SECONDS)) == []
 
 
 def test_the_time_of_a_text_that_was_typed_before_the_stream_was_open_begins_with_the_stream() -> None:
     talk = Conversation()
     talk.give(Begin())
     talk.give(SendText("Hola."))
-    talk.now += SILENT_MODEL_SECONDS
+    talk.now += HUNG_AFTER_TEXT_SECONDS
     talk.give(StreamOpened(1))
 
-    assert codes(later(talk, SILENT_MODEL_SECONDS - 0.01)) == []
+    assert openings(later(talk, HUNG_AFTER_TEXT_SECONDS - 0.01)) == []
     assert talk.machine.state is State.ACTIVE
-    assert codes(later(talk, 0.02)) == ["model_lost"]
+    assert len(openings(later(talk, 0.02))) == 1

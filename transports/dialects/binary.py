@@ -16,15 +16,18 @@ from session.events import (
     Command,
     End,
     EndReason,
+    ExchangeRefused,
     Interrupt,
     Interrupted,
     ModelOutput,
     ReportPlayback,
     SendAudio,
     SendText,
+    SessionContinued,
     SessionEnded,
     SessionEvent,
     SessionFailed,
+    SessionStalled,
     SessionStarted,
     SpeechChunk,
     SpeechEnded,
@@ -242,6 +245,9 @@ type _Told = (
     | ToolStarted
     | ToolFinished
     | UsageReported
+    | SessionStalled
+    | SessionContinued
+    | ExchangeRefused
     | SessionFailed
     | SessionEnded
 )
@@ -252,6 +258,9 @@ _TYPES: Final[Mapping[type[_Told], str]] = {
     SpeechEnded: "speech.ended",
     Interrupted: "interrupted",
     UsageReported: "usage",
+    SessionStalled: "session.stalled",
+    SessionContinued: "session.continued",
+    ExchangeRefused: "error",
     SessionFailed: "error",
 }
 """Messages whose members are the event's fields."""

@@ -12,7 +12,7 @@ import orjson
 
 from s2s.codec import encode_output
 from s2s.events import ContentEnded, ContentStarted, ContentType, OutputEvent, Role, TextOutput, UnknownEvent
-from session.events import Interrupted, ModelOutput, SessionEvent, SessionFailed, SpeechChunk, ToolAnswered
+from session.events import ExchangeRefused, Interrupted, ModelOutput, SessionEvent, SessionFailed, SpeechChunk, ToolAnswered
 from transports.dialects.interface import Frame, Milliseconds
 from transports.dialects.nova_speech import SpeechCutter
 
@@ -45,7 +45,7 @@ class NovaOutput:
                 return ()
             case ToolAnswered():
                 return self._mirror(event)
-            case SessionFailed():
+            case SessionFailed() | ExchangeRefused():
                 error = {"code": event.code, "message": event.message, "retryable": event.retryable, "ref": event.ref}
                 return (self._frame(orjson.dumps({"event": {"error": error}})),)
             case _:

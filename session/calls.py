@@ -1,0 +1,87 @@
+"""The tool calls of a session: which run, for which stream, and what of their results the model has not used yet.
+
+A result belongs to the stream that called: another one does not know the id, and the service ends it ("Invalid input request"; pipecat
+3122). So what a stream took with it when it died is told to the next one in words. A call is never run again for that.
+"""
+
+from dataclasses import dataclass
+
+from s2s.events import ToolUse
+
+RESULT_CHARACTERS = 1_500
+"""How much of a result is told in words; with the words around it a typed turn of 4,000 bytes holds at least one."""
+NOTE_CHARACTERS = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool that runs."""
+
+    use: ToolUse
+    turn: int
+    generation: int
+    """The stream that wants the result."""
+
+
+class Calls:
+    """The calls of one session, each answered once."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, Call] = {}
+        """By toolUseId."""
+        self._answered: set[str] = set()
+        self._unused: list[tuple[str, str]] = []
+        """Name and result of what the present stream was told and has not spoken about."""
+        self._untold: list[tuple[str, str]] = []
+        """The same of what no living stream was told."""
+
+    def knows(self, tool_use_id: str) -> bool:
+        """Tell whether this call was made before."""
+        return tool_use_id in self.running or tool_use_id in self._answered
+
+    def called(self, use: ToolUse, turn: int, generation: int) -> None:
+        """Take note of a call."""
+        self.running[use.tool_use_id] = Call(use, turn, generation)
+
+    def done(self, tool_use_id: str, result: str, generation: int | None) -> Call:
+        """Take note of a result and return its call.
+
+        Args:
+            tool_use_id: names a call that runs.
+            result: JSON text.
+            generation: the stream that lives, or None.
+        """
+        call = self.running.pop(tool_use_id)
+        self._answered.add(tool_use_id)
+        results = self._unused if call.generation == generation else self._untold
+        results.append((call.use.tool_name, result))
+        return call
+
+    def spoken(self) -> None:
+        """Take note that the model speaks: it has used what it was told."""
+        self._unused.clear()
+
+    def lost(self) -> None:
+        """Take note that the stream died, with the results that it has not used."""
+        self._untold = [*self._unused, *self._untold]
+        self._unused.clear()
+
+    def forget(self) -> None:
+        """Take note that the exchange that the results were for is over."""
+        self._unused.clear()
+        self._untold.clear()
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether something is to be told in words, and all calls of the exchange have ended."""
+        return bool(self._untold) and not self.running
+
+    def note(self) -> str:
+        """Return in words what no living stream was told; from now on the present one was."""
+        results = " ".join(f"Tool {name} returned: {result[:RESULT_CHARACTERS]}" for name, result in self._untold)
+        self._unused += self._untold
+        self._untold = []
+        return (
+            "Note of the system, not of the user: the connection was lost for a moment. The tools that the user's last request needed have "
+            f"run already, so do not call them again for it. {results[:NOTE_CHARACTERS]} Now answer the user."
+        )
