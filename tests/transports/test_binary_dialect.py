@@ -10,17 +10,21 @@ from hypothesis import strategies as st
 from s2s.events import ContentEnded, ContentType, Role, Stage, StopReason
 from session.errors import BadFrame, InvalidAudio, NotAllowed, ServerBusy, ServerLeaving, SessionError, TooLarge, UnknownEvent
 from session.events import (
+    ContinueReason,
     End,
     EndReason,
+    ExchangeRefused,
     Interrupt,
     Interrupted,
     ModelOutput,
     ReportPlayback,
     SendAudio,
     SendText,
+    SessionContinued,
     SessionEnded,
     SessionEvent,
     SessionFailed,
+    SessionStalled,
     SessionStarted,
     SpeechChunk,
     SpeechEnded,
@@ -200,6 +204,12 @@ def test_any_member_of_any_message_is_taken_or_refused(kind: str, members: dict[
             },
         ),
         (UsageReported(1, 2, 3, 4), {"type": "usage", "input_speech": 1, "input_text": 2, "output_speech": 3, "output_text": 4}),
+        (SessionStalled("model_lost"), {"type": "session.stalled", "code": "model_lost"}),
+        (SessionContinued(ContinueReason.RESUMED, 70), {"type": "session.continued", "reason": "resumed", "waited_ms": 70}),
+        (
+            ExchangeRefused("content_blocked", "No.", ref="r1"),
+            {"type": "error", "code": "content_blocked", "message": "No.", "retryable": False, "ref": "r1"},
+        ),
         (
             SessionFailed("model_busy", "Later.", retryable=True, ref="r1"),
             {"type": "error", "code": "model_busy", "message": "Later.", "retryable": True, "ref": "r1"},

@@ -28,12 +28,16 @@ from s2s.events import (
     UserSpeechStart,
 )
 from session.events import (
+    ContinueReason,
     EndReason,
+    ExchangeRefused,
     Interrupted,
     ModelOutput,
+    SessionContinued,
     SessionEnded,
     SessionEvent,
     SessionFailed,
+    SessionStalled,
     SessionStarted,
     SpeechChunk,
     SpeechEnded,
@@ -201,8 +205,9 @@ def test_a_tools_result_is_mirrored_as_three_events() -> None:
 
 
 @pytest.mark.req("S4-06")
-def test_an_error_has_its_one_shape() -> None:
-    frames = told(live(), SessionFailed("model_busy", "Later.", retryable=True, ref="r1"))
+@pytest.mark.parametrize("kind", [SessionFailed, ExchangeRefused])
+def test_an_error_has_its_one_shape(kind: type[SessionFailed | ExchangeRefused]) -> None:
+    frames = told(live(), kind("model_busy", "Later.", retryable=True, ref="r1"))
 
     assert frames == [("error", {"code": "model_busy", "message": "Later.", "retryable": True, "ref": "r1"})]
 
@@ -220,6 +225,8 @@ def test_an_error_has_its_one_shape() -> None:
         ToolStarted(1, "u", "n", "{}"),
         ToolFinished(1, "u", "n", "{}", None, 1),
         UsageReported(1, 2, 3, 4),
+        SessionStalled("model_lost"),
+        SessionContinued(ContinueReason.RESUMED, 70),
         SessionEnded(EndReason.CLIENT),
     ],
 )
