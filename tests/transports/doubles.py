@@ -148,6 +148,11 @@ def throttled() -> ModelError:
     return ModelError("model_throttled", Remedy.BACKOFF, "Too many requests")
 
 
+def denied() -> ModelError:
+    """Return what no other stream would cure."""
+    return ModelError("model_access_denied", Remedy.FATAL_CONFIG, "You don't have access")
+
+
 def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
     profile: AssistantProfile = parse_assistant(ASSISTANT)
     return SessionRegistry(

@@ -29,7 +29,7 @@ from s2s.events import (
 from session.events import Start
 from session.runner import SessionRunner
 from tests.transports import raw_client
-from tests.transports.doubles import Rig, running_server, throttled
+from tests.transports.doubles import Rig, denied, running_server, throttled
 from transports.dialects.binary import SUBPROTOCOL, Header, pack_audio, unpack_audio
 
 HELLO = '{"type":"hello","protocol":1}'
@@ -211,29 +211,29 @@ async def test_another_voice_in_a_running_raw_session_opens_a_new_stream() -> No
 
 
 @pytest.mark.req("S4-06")
-async def test_a_stream_that_dies_is_told_to_the_page_which_may_start_again() -> None:
+async def test_a_stream_that_dies_for_good_is_told_to_the_page_which_may_start_again() -> None:
     async with running_server() as rig, page(rig) as client:
         await client.send(HELLO)
-        (await rig.model.stream()).say(throttled())
+        (await rig.model.stream()).say(denied())
         error = await next_message(client, "error")
         ended = await next_message(client, "session.ended")
         await client.send(HELLO)
         await next_message(client, "session.started")
 
-        assert (error["code"], error["retryable"]) == ("model_busy", True)
+        assert (error["code"], error["retryable"]) == ("model_refused", False)
         assert ended["reason"] == "failed"
 
 
-async def test_a_stream_that_dies_closes_a_raw_connection_after_the_error() -> None:
+async def test_a_stream_that_dies_for_good_closes_a_raw_connection_after_the_error() -> None:
     async with running_server() as rig, raw(rig) as client:
         for frame in raw_client.opening():
             await client.send(frame)
-        (await rig.model.stream()).say(throttled())
+        (await rig.model.stream()).say(denied())
         error = await next_event(client, "error")
         await client.wait_closed()
 
-        assert error["code"] == "model_busy"
-        assert client.close_code == 1013
+        assert error["code"] == "model_refused"
+        assert client.close_code == 1011
 
 
 @pytest.mark.req("S4-06")
@@ -315,7 +315,7 @@ async def test_errors_do_not_end_a_session_until_they_are_too_many() -> None:
 async def test_audio_that_was_on_its_way_when_the_session_ended_is_no_error() -> None:
     async with running_server() as rig, page(rig) as client:
         await client.send(HELLO)
-        (await rig.model.stream()).say(throttled())
+        (await rig.model.stream()).say(denied())
         await next_message(client, "session.ended")
         await client.send(microphone())
         await client.send('{"type":"ping","t":1}')
