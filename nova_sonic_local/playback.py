@@ -34,7 +34,6 @@ class Playback:
     def __init__(self) -> None:
         self._sentences: list[Sentence] = []
         self._ends = 0.0
-        self._began: float | None = None
 
     def begin(self, now: float, text: str, answer: object) -> Sentence:
         """Start a sentence group; its audio follows by `add`."""
@@ -45,18 +44,12 @@ class Playback:
 
     def add(self, now: float, sentence: Sentence, seconds: float) -> None:
         """Play a piece of a sentence after what is queued."""
-        if self._began is None:
-            self._began = now
         self._ends = max(now, self._ends) + seconds
         sentence.ends = self._ends
 
     def is_playing(self, now: float) -> bool:
         """Tell whether the listener still hears something."""
         return now < self._ends
-
-    def is_new(self, now: float, seconds: float) -> bool:
-        """Tell whether the listener first heard something less than so many seconds ago."""
-        return self._began is not None and now - self._began < seconds
 
     def holds(self, sentence: Sentence) -> bool:
         """Tell whether a sentence was neither given out by `finished` nor flushed."""

@@ -33,8 +33,6 @@ LONGEST_SPEECH_SECONDS = 120
 MOST_ANSWERS = 8
 """Answers under way; the oldest gives way to a ninth."""
 INAUDIBLE = "[inaudible]"
-ECHO_SECONDS = 2.0
-"""So long a browser's echo cancellation needs before it has learnt the room (vad.py)."""
 
 
 class TurnEngine:
@@ -78,12 +76,11 @@ class TurnEngine:
         whole = len(data) - len(data) % self._frame_bytes
         self._partial = data[whole:]
         heard = bytearray()
-        has_echo = self.playback.is_new(self.equipment.clock.now(), ECHO_SECONDS)
         for start in range(0, whole, self._frame_bytes):
             frame = data[start : start + self._frame_bytes]
             self._recent.append(frame)
             heard += frame
-            change = self._detector.feed(frame, has_echo=has_echo)
+            change = self._detector.feed(frame)
             if change is None:
                 continue
             if change.change is Change.STARTED:

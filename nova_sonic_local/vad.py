@@ -2,11 +2,8 @@
 
 Each frame of 20 ms is voiced when it is louder than the noise floor by a margin; the floor is the quietest moment of the last seconds
 (minimum statistics, after R. Martin, "Noise Power Spectral Density Estimation", 2001, reduced to one band). Speech begins when 120 ms of
-the last 200 ms are voiced, so that clicks do not count, and ends when the pause of the endpointing sensitivity has passed.
-
-Two times are harder. In the first two seconds the background is not known: a sound that does not rise and fall is none of a voice, and is
-taken for the background. And while the assistant is first heard, a browser has not learnt yet to take its voice out of the microphone: for
-so long only loud and lasting speech counts. Pure, without dependencies, about 15 us a frame, nearly all of it for the loudness.
+the last 200 ms are voiced, so that clicks do not count, and ends when the pause of the endpointing sensitivity has passed. Pure, without
+dependencies, about 5 us a frame.
 """
 
 from array import array
@@ -27,15 +24,6 @@ _QUIETEST = 90.0
 """RMS (of 32768) below which nothing is speech: -51 dBFS."""
 _START_FACTOR = 3.0
 _STAY_FACTOR = 2.0
-LEARNING_MS = 2_000
-"""Until then the background is not known."""
-_LIVELY_FACTOR = 2.0
-_LIVELY_FRAMES = 15
-"""A voice changes its loudness by more than 6 dB within 300 ms; 20 ms of white noise differ by less than 1 dB."""
-ECHO_RMS = 1_036.0
-"""-30 dBFS. Echo cancellation leaves -33 dBFS (median) in its first two seconds, and less than -52 dBFS later (measured in a loop of
-loudspeaker and microphone with Chromium 156)."""
-ECHO_ONSET_MS = 160
 _FLOOR_SLICE_FRAMES = 25
 _FLOOR_SLICES = 6
 """The floor is the minimum of 6 slices of half a second: longer than anybody speaks without a dip."""
@@ -80,8 +68,7 @@ class VoiceDetector:
         self._pause_ms = pause_ms
         self._now_ms = 0
         self._recent: deque[bool] = deque(maxlen=ONSET_WINDOW_MS // FRAME_MS)
-        self._loudness: deque[float] = deque(maxlen=_LIVELY_FRAMES)
-        self._slices: deque[float] = deque(maxlen=_FLOOR_SLICES)
+        self._slices: deque[float] = deque([_QUIETEST] * _FLOOR_SLICES, maxlen=_FLOOR_SLICES)  # who speaks at once is heard
         self._slice_minimum = 32_768.0
         self._slice_frames = 0
         self._speech_end_ms = 0
@@ -90,23 +77,19 @@ class VoiceDetector:
 
     @property
     def floor(self) -> float:
-        """RMS of the background; a quiet one while it is not known, so that who speaks at once is heard."""
-        return _QUIETEST if self._now_ms < LEARNING_MS else min(self._slice_minimum, *self._slices)
+        """RMS of the background."""
+        return min(self._slice_minimum, *self._slices)
 
-    def feed(self, frame: bytes, *, has_echo: bool = False) -> VoiceChange | None:
-        """Take the next 20 ms and tell whether speech began or ended; an echo of the assistant is not to be taken for the user."""
+    def feed(self, frame: bytes) -> VoiceChange | None:
+        """Take the next 20 ms and tell whether speech began or ended."""
         loudness = level(frame)
         self._follow_floor(loudness)
-        if self.is_speaking:
-            threshold = max(_QUIETEST, self.floor * _STAY_FACTOR)
-        else:
-            threshold = max(ECHO_RMS if has_echo else _QUIETEST, self.floor * _START_FACTOR)
-        is_voiced = loudness > threshold
+        factor = _STAY_FACTOR if self.is_speaking else _START_FACTOR
+        is_voiced = loudness > max(_QUIETEST, self.floor * factor)
         self._now_ms += FRAME_MS
         self._recent.append(is_voiced)
-        self._loudness.append(loudness)
         self._voiced_run = self._voiced_run + 1 if is_voiced else 0
-        return self._while_speaking() if self.is_speaking else self._while_silent(ECHO_ONSET_MS if has_echo else ONSET_MS)
+        return self._while_speaking() if self.is_speaking else self._while_silent()
 
     def stop(self) -> VoiceChange | None:
         """End the speech now, because no more audio will come."""
@@ -114,11 +97,8 @@ class VoiceDetector:
             return None
         return self._end()
 
-    def _while_silent(self, onset_ms: int) -> VoiceChange | None:
-        if sum(self._recent) * FRAME_MS < onset_ms:
-            return None
-        was_learning = self._now_ms < LEARNING_MS + ONSET_WINDOW_MS  # when the oldest of the recent frames came
-        if was_learning and max(self._loudness) < _LIVELY_FACTOR * min(self._loudness):
+    def _while_silent(self) -> VoiceChange | None:
+        if sum(self._recent) * FRAME_MS < ONSET_MS:
             return None
         voiced_first = next(index for index, voiced in enumerate(self._recent) if voiced)
         begin = self._now_ms - (len(self._recent) - voiced_first) * FRAME_MS

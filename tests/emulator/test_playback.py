@@ -58,25 +58,3 @@ def test_a_flush_stops_the_player() -> None:
     assert [sentence.text for sentence in playback.flush(1.0)] == ["text"]
     assert not playback.is_playing(1.0)
     assert playback.finished(9.0) == []
-
-
-def test_what_is_heard_first_is_new_for_a_while() -> None:
-    playback = Playback()
-    before = playback.is_new(10.0, 2.0)
-    playback.add(10.0, playback.begin(10.0, "text", "a"), 1.0)
-    playback.add(20.0, playback.begin(20.0, "text", "a"), 1.0)
-
-    assert [before, playback.is_new(11.9, 2.0), playback.is_new(12.0, 2.0), playback.is_new(20.5, 2.0)] == [False, True, False, False]
-
-
-def test_a_sentence_is_held_until_it_is_given_out_or_flushed() -> None:
-    playback = Playback()
-    first, second = (playback.begin(0.0, text, "a") for text in ("first", "second"))
-    playback.add(0.0, first, 1.0)
-    playback.add(0.0, second, 1.0)
-    held = [playback.holds(first), playback.holds(second)]
-    playback.finished(1.0)
-    after = [playback.holds(first), playback.holds(second)]
-    playback.flush(1.5)
-
-    assert (held, after, playback.holds(second)) == ([True, True], [False, True], False)
