@@ -3,7 +3,7 @@
 Each frame of 20 ms is voiced when it is louder than the noise floor by a margin; the floor is the quietest moment of the last seconds
 (minimum statistics, after R. Martin, "Noise Power Spectral Density Estimation", 2001, reduced to one band). Speech begins when 120 ms of
 the last 200 ms are voiced, so that clicks do not count, and ends when the pause of the endpointing sensitivity has passed. Pure, without
-dependencies, about 5 us a frame.
+dependencies, about 15 us a frame, nearly all of it for the loudness.
 """
 
 from array import array

@@ -5,8 +5,6 @@ that, told what was said, at the first moment at which nobody speaks. What the u
 uplink queue and goes to the next one; when that is refused, it goes on to the old one, which has not been touched.
 """
 
-from enum import StrEnum
-
 from s2s.events import ContentEnded, ContentStarted, OutputEvent, Role, Stage, TextOutput, UsageEvent
 
 NEVER = float("inf")
@@ -26,29 +24,18 @@ LINGER_SECONDS = 10.0
 """How long the old stream is listened to: texts of what was said come up to 9 s after the speech."""
 
 
-class Step(StrEnum):
-    """How far the next stream is."""
-
-    STEADY = "steady"
-    OPENING = "opening"
-
-
 class Continuation:
-    """Decides for one session. Nothing is due before the first stream was opened.
+    """Decides when a stream that carries the session should give way. Nothing is due before the first stream was opened.
 
     Args:
         jitter_seconds: taken off RENEW_SECONDS, so that sessions that began together do not renew together.
     """
 
     def __init__(self, jitter_seconds: float = 0.0) -> None:
-        self.step = Step.STEADY
+        self.check_at = NEVER
+        """When to ask `wants_next` again."""
         self._jitter_seconds = jitter_seconds
-        self._due_at = self._check_at = self._force_at = NEVER
-
-    @property
-    def check_at(self) -> float:
-        """When to ask `wants_next` again; never while the next stream is being opened."""
-        return self._check_at if self.step is Step.STEADY else NEVER
+        self._due_at = self._force_at = NEVER
 
     def opened(self, now: float, signed_for_seconds: float | None) -> None:
         """Take note of a stream that carries the session from now on.
@@ -57,30 +44,24 @@ class Continuation:
             now: monotonic seconds.
             signed_for_seconds: until its credentials expire; None for never.
         """
-        self.step = Step.STEADY
         left = NEVER if signed_for_seconds is None else signed_for_seconds - EXPIRY_SECONDS
-        self._due_at = self._check_at = now + max(0.0, min(RENEW_SECONDS - self._jitter_seconds, left))
+        self._due_at = self.check_at = now + max(0.0, min(RENEW_SECONDS - self._jitter_seconds, left))
         self._force_at = now + max(0.0, min(FORCE_SECONDS, left + 2 / 3 * EXPIRY_SECONDS))
 
     def wants_next(self, now: float, *, is_quiet: bool) -> bool:
         """Tell whether to open the next stream now."""
-        if self.step is Step.OPENING or now < self._due_at:
+        if now < self._due_at:
             return False
-        self._check_at = now + CHECK_SECONDS
+        self.check_at = now + CHECK_SECONDS
         return self.may_switch(now, is_quiet=is_quiet)
 
     def may_switch(self, now: float, *, is_quiet: bool) -> bool:
         """Tell whether this is a moment for the next stream to take over."""
         return is_quiet or now >= self._force_at
 
-    def opening(self) -> None:
-        """Take note that the next stream is being opened."""
-        self.step = Step.OPENING
-
     def refused(self, now: float) -> None:
-        """Take note that it was refused."""
-        self.step = Step.STEADY
-        self._due_at = self._check_at = now + RETRY_SECONDS
+        """Take note that the next stream was refused, or not wanted when it came."""
+        self._due_at = self.check_at = now + RETRY_SECONDS
         self._force_at = max(self._force_at, self._due_at)
 
 

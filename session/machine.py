@@ -1,8 +1,8 @@
 """The session machine: what may happen in a conversation, without socket, clock or database.
 
 `handle(input, now)` answers with effects, `next_deadline()` with the next moment at which it wants a Tick. It joins smaller ones:
-the TurnTracker (who speaks), the Continuation (when the next stream takes over) and the life cycle below. The model's streams are numbered
-by generation; of what an old one says only the late texts count.
+the TurnTracker (who speaks), the Streams (which stream carries the session), the Calls (which tools run) and the life cycle below. The
+model's streams are numbered by generation; of what an old one says only the late texts count.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -110,7 +110,6 @@ class Streams:
 
     def change(self, turn: int, compose: Compose) -> list[Effect]:
         """Open the next stream; what the user says meanwhile waits for it."""
-        self._continuation.opening()
         self._told_turn = turn
         return [Route(None), self._open(compose)]
 

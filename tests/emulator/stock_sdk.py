@@ -11,34 +11,19 @@ from aws_sdk_bedrock_runtime.models import (
     InvokeModelWithBidirectionalStreamInputChunk,
     InvokeModelWithBidirectionalStreamOutputChunk,
 )
-from awscrt import io
-from smithy_http.aio.crt import AWSCRTHTTPClient
 
+from bench.ways import TrustingTransport
 from tests.emulator.conversation import ACCESS_KEY, SECRET_KEY
 from tests.emulator.wire import Json
 
 MODEL_ID = "amazon.nova-2-sonic-v1:0"
 
 
-class TrustingTransport(AWSCRTHTTPClient):
-    """The stock transport with another trust store; the SDK copies its configuration deeply, so copies are built alike."""
-
-    def __init__(self, ca_file: Path) -> None:
-        super().__init__()
-        self._ca_file = ca_file
-        options = io.TlsContextOptions()
-        options.override_default_trust_store_from_path(None, str(ca_file))
-        self._tls_ctx = io.ClientTlsContext(options)
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return type(self)(self._ca_file)
-
-
 async def stock_client(endpoint: str, ca_file: Path, secret: str = SECRET_KEY) -> AsyncBedrockRuntimeClient:
     config = await AsyncBedrockRuntimeConfig.resolve(
         region="us-east-1",
         endpoint_uri=endpoint,
-        transport=TrustingTransport(ca_file),
+        transport=TrustingTransport(str(ca_file)),
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=secret,
     )
