@@ -24,6 +24,7 @@ from s2s.events import (
 from s2s.limits import clean_text
 from session.assistant import SessionPlan
 from session.calls import Calls
+from session.departure import Departure
 from session.effects import (
     Begin,
     Broken,
@@ -74,17 +75,11 @@ from session.events import (
 from session.opening import Wording
 from session.queues import PlaybackQueue
 from session.resumption import CURES
+from session.silence import Silence
 from session.statistics import Statistics
 from session.streams import Life, Streams
 from session.turns import Speaker, TurnTracker
 
-SILENCE_AFTER_SECONDS = 0.5
-"""A client that sends no audio for this long is taken as silent, and silence is sent for it: the model needs it to end a turn and to keep
-the stream. Half a second is more than busy browsers hold a microphone's frames back (267 ms at most, measured on a loaded machine)."""
-SILENCE_EVERY_SECONDS = 0.1
-"""Length and distance of the further pieces of silence."""
-DRAIN_CHECK_SECONDS = 0.1
-"""How often a session that is to end looks whether everything has been heard."""
 HUNG_CODE = "model_stalled"
 """Of a model that reads and does not answer; the same as of one that does not read."""
 TEXT_LIMIT_BYTES = 4_000
@@ -163,10 +158,8 @@ class SessionMachine:
         self._untold: list[Effect] = []
         self._asks = False
         """Whether the stream that is being opened is given something to answer."""
-        self._covered_until = 0.0
-        self._patience = SILENCE_AFTER_SECONDS
-        self._drain_by: float | None = None
-        self._drain_check_at = 0.0
+        self._silence = Silence()
+        self._departure = Departure()
 
     def next_deadline(self) -> float | None:
         """Return the monotonic second at which a Tick is wanted, or None."""
@@ -174,11 +167,11 @@ class SessionMachine:
             return None
         wanted: list[float] = []
         if self.state is not State.CONNECTING:
-            wanted += (self._covered_until + self._patience, self._streams.deadline)
+            wanted += (self._silence.due_at, self._streams.deadline)
             if self._streams.life is Life.CARRIED and self.turns.hung_at is not None:
                 wanted.append(self.turns.hung_at)
-        if self._drain_by is not None:
-            wanted.append(min(self._drain_by, self._drain_check_at))
+        if self._departure.is_asked:
+            wanted.append(self._departure.deadline)
         return min(wanted, default=None)
 
     def handle(self, given: Input, now: float) -> list[Effect]:
@@ -320,7 +313,7 @@ class SessionMachine:
 
     def _opened(self, now: float) -> list[Effect]:
         self._move(Step.OPENED)
-        self._covered_until = now
+        self._silence.begin(now)
         if self.turns.hung_at is not None:  # something was typed meanwhile
             self.turns.asked(now)
         plan, told = self._plan, self._untold
@@ -342,7 +335,7 @@ class SessionMachine:
                 self._playback.report(turn, heard_ms, now)
                 return []
             case StopAudio():
-                self._patience = SILENCE_EVERY_SECONDS
+                self._silence.microphone_closed()
                 return []
             case End():
                 return self._finish(EndReason.CLIENT)
@@ -357,8 +350,7 @@ class SessionMachine:
             raise InvalidAudio
         if duration > AUDIO_LIMIT_MS:
             raise TooLarge("A piece of audio is too long; send 20 to 100 ms at a time.")
-        self._covered_until = now
-        self._patience = SILENCE_AFTER_SECONDS
+        self._silence.heard(now)
         self.statistics.audio_in_ms += duration
         return [Send(self._wording.audio(pcm), duration)]
 
@@ -394,7 +386,7 @@ class SessionMachine:
             return self._tool_called(event, effects, now)
         if isinstance(event, UsageEvent):
             effects.append(self._used(self._streams.current, event))
-        return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
+        return effects if not self._departure.is_asked else [*effects, *self._maybe_leave(now)]
 
     def _used(self, generation: int, event: UsageEvent) -> Effect:
         return Emit(self.statistics.used(generation, event.total))
@@ -412,7 +404,7 @@ class SessionMachine:
         if done.tool_use_id not in self._calls.running:
             return []
         effects = self._answer_tool(done, now)
-        return effects if self._drain_by is None else [*effects, *self._maybe_leave(now)]
+        return effects if not self._departure.is_asked else [*effects, *self._maybe_leave(now)]
 
     def _answer_tool(self, done: ToolDone, now: float) -> list[Effect]:
         living = self._streams.living
@@ -426,27 +418,22 @@ class SessionMachine:
         return [Send(group), *told] if call.generation == living else [*told]  # another stream does not know the call, and would end
 
     def _tick(self, now: float) -> list[Effect]:
-        if self._drain_by is not None and now >= min(self._drain_by, self._drain_check_at):
-            self._drain_check_at = now + DRAIN_CHECK_SECONDS
-            if leaving := self._leave() if now >= self._drain_by else self._maybe_leave(now):
-                return leaving
+        if self._departure.look(now) and (leaving := self._leave() if self._departure.is_over(now) else self._maybe_leave(now)):
+            return leaving
         if self.state is State.CONNECTING:
             return []
         due = self._streams.tick(now, self._compose)
         if self._streams.life is Life.CARRIED and self.turns.hung_at is not None and now >= self.turns.hung_at:
             due += self._lost(StreamFailed(self._streams.current, HUNG_CODE, Remedy.RESUME), now)
-        if now < self._covered_until + self._patience or self.state is State.CLOSED:
+        if self.state is State.CLOSED or not (missing_ms := min(self._silence.take_ms(now), AUDIO_LIMIT_MS)):
             return due
-        missing_ms = min((now - self._covered_until) * 1_000, AUDIO_LIMIT_MS)
-        self._covered_until = now
-        self._patience = SILENCE_EVERY_SECONDS
         return [*due, Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
 
     def _drain(self, by: float, now: float) -> list[Effect]:
         if self.state is State.CONNECTING:
             return self._leave()
         self._move(Step.DRAIN)
-        self._drain_by = by
+        self._departure.ask(by, now)
         return self._maybe_leave(now)
 
     def _maybe_leave(self, now: float) -> list[Effect]:

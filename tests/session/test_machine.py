@@ -6,6 +6,7 @@ import pytest
 
 from s2s.errors import Remedy
 from s2s.events import AudioInput, InputEvent, StopReason, TextInput, TokenCounts, ToolContentStart, ToolResult, ToolUse
+from session.departure import DRAIN_CHECK_SECONDS
 from session.effects import (
     Begin,
     Broken,
@@ -48,16 +49,14 @@ from session.events import (
     UsageReported,
 )
 from session.machine import (
-    DRAIN_CHECK_SECONDS,
     LIFE_CYCLE,
-    SILENCE_AFTER_SECONDS,
-    SILENCE_EVERY_SECONDS,
     TEXT_LIMIT_BYTES,
     TOOLS_LIMIT,
     State,
     Step,
 )
 from session.queues import EVENTS_LIMIT
+from session.silence import SILENCE_AFTER_SECONDS, SILENCE_EVERY_SECONDS
 from session.turns import ANSWER_SECONDS
 from tests.session.doubles import MODEL_ID, PLAN, Conversation, Nova, make_machine
 

@@ -1,0 +1,38 @@
+"""When a session that was asked to end does so. Pure: `now` is monotonic seconds."""
+
+from session.continuation import NEVER
+
+DRAIN_CHECK_SECONDS = 0.1
+"""How often a session that is to end looks whether everything has been heard."""
+
+
+class Departure:
+    """The end that is asked for, if any: at a quiet moment, at the latest at a given time."""
+
+    def __init__(self) -> None:
+        self._by = self._check_at = NEVER
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the session is to end."""
+        return self._by != NEVER
+
+    @property
+    def deadline(self) -> float:
+        """When to look again."""
+        return min(self._by, self._check_at)
+
+    def ask(self, by: float, now: float) -> None:
+        """Take note of the latest time."""
+        self._by, self._check_at = by, now + DRAIN_CHECK_SECONDS
+
+    def look(self, now: float) -> bool:
+        """Tell whether it is time to look for a quiet moment; the next time is a little later."""
+        if now < self.deadline:
+            return False
+        self._check_at = now + DRAIN_CHECK_SECONDS
+        return True
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether the latest time has come."""
+        return now >= self._by
