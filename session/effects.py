@@ -72,6 +72,30 @@ class Drain:
     """The server is leaving: end when nobody speaks, at the latest after this time."""
 
     within_seconds: float
+    is_parked: bool = False
+    """Whether Park comes when nobody speaks: do not end without it before the latest time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Another process can go on with the session from now on: end it here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLost:
+    """The client lost its connection and may come back: go on without it for a while."""
+
+    grace_seconds: float
+    undelivered_ms: float = 0.0
+    """Speech of the latest turn that was sent and has not arrived as far as is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBack:
+    """The client is back, on another connection."""
+
+    undelivered_ms: float = 0.0
+    """Speech of the latest turn that had not arrived, and is sent again now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +110,21 @@ class Tick:
     """The time that `next_deadline` asked for has come."""
 
 
-type Input = Command | Begin | StreamOpened | ModelEvent | StreamEnded | StreamFailed | ToolDone | Drain | Broken | Tick
+type Input = (
+    Command
+    | Begin
+    | StreamOpened
+    | ModelEvent
+    | StreamEnded
+    | StreamFailed
+    | ToolDone
+    | Drain
+    | ClientLost
+    | ClientBack
+    | Park
+    | Broken
+    | Tick
+)
 
 # Effects
 

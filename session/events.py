@@ -86,6 +86,10 @@ class EndReason(StrEnum):
     """The client said so, or closed its connection."""
     SERVER_LEAVING = "server_leaving"
     """The server was told to stop."""
+    PARKED = "parked"
+    """The same, and another server can go on with the session."""
+    CLIENT_LOST = "client_lost"
+    """The client lost its connection and did not come back in time."""
     FAILED = "failed"
     """A SessionFailed event came before."""
 
@@ -213,6 +217,30 @@ class SessionContinued:
     """How long there was none."""
 
 
+class Direction(StrEnum):
+    """Which way audio goes."""
+
+    UP = "up"
+    """From the client."""
+    DOWN = "down"
+    """To the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDropped:
+    """Audio that was too much was thrown away since the last such event."""
+
+    direction: Direction
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The server is leaving: SessionEnded follows when the turn is over, at the latest after this time."""
+
+    time_left_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeRefused:
     """The service does not accept what was said last; the session goes on without it."""
@@ -288,6 +316,8 @@ type SessionEvent = (
     | ModelOutput
     | SessionStalled
     | SessionContinued
+    | AudioDropped
+    | GoingAway
     | ExchangeRefused
     | SessionFailed
     | SessionEnded

@@ -13,10 +13,12 @@ import orjson
 
 from session.errors import BadFrame, InvalidAudio, NotAllowed, ServerLeaving, SessionError, TooLarge, UnknownEvent
 from session.events import (
+    AudioDropped,
     Command,
     End,
     EndReason,
     ExchangeRefused,
+    GoingAway,
     Interrupt,
     Interrupted,
     ModelOutput,
@@ -247,6 +249,8 @@ type _Told = (
     | UsageReported
     | SessionStalled
     | SessionContinued
+    | AudioDropped
+    | GoingAway
     | ExchangeRefused
     | SessionFailed
     | SessionEnded
@@ -260,6 +264,8 @@ _TYPES: Final[Mapping[type[_Told], str]] = {
     UsageReported: "usage",
     SessionStalled: "session.stalled",
     SessionContinued: "session.continued",
+    AudioDropped: "audio.dropped",
+    GoingAway: "goAway",
     ExchangeRefused: "error",
     SessionFailed: "error",
 }

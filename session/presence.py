@@ -1,0 +1,35 @@
+"""Whether the client is there. Pure: `now` is monotonic seconds.
+
+A session goes on without its client for a while: the model hears silence, tools run, and the speech waits unheard.
+"""
+
+from session.continuation import NEVER
+from session.effects import ClientBack, ClientLost
+
+
+class Presence:
+    """Knows since when nobody listens, and until when that is borne."""
+
+    def __init__(self) -> None:
+        self._until = NEVER
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the client is expected back."""
+        return self._until != NEVER
+
+    @property
+    def deadline(self) -> float:
+        """When to ask `is_given_up`."""
+        return self._until
+
+    def take(self, given: ClientLost | ClientBack, now: float) -> None:
+        """Take note that the connection is gone, or that there is another one."""
+        if isinstance(given, ClientLost):
+            self._until = min(self._until, now + max(0.0, given.grace_seconds))
+        elif self.is_away:
+            self._until = NEVER
+
+    def is_given_up(self, now: float) -> bool:
+        """Tell whether the client has been away for too long."""
+        return now >= self._until
