@@ -11,8 +11,7 @@ from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving
 from session.events import Start
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
-from session.machine import SessionMachine
-from session.queues import PlaybackQueue
+from session.origin import Origin
 from session.runner import SessionRunner
 
 
@@ -88,20 +87,18 @@ class SessionRegistry:
         if name not in self._assistants:
             raise NotAllowed(f"There is no assistant {name[:40]!r}.")
         plan = plan_session(self._assistants[name], start, capabilities(self._model.model_id))
-        session_id = str(uuid.uuid4())
-        playback = PlaybackQueue(plan.output_hertz)
-        machine = SessionMachine(
-            session_id=session_id,
-            plan=plan,
+        origin = Origin(
+            session_id=str(uuid.uuid4()),
             model_id=self._model.model_id,
+            plan=plan,
             tools=self._tools.specs(plan.tools),
-            playback=playback,
-            new_name=lambda: str(uuid.uuid4()),
+            names_seed=uuid.uuid4().hex,
             renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
             resume_jitter=random.random(),  # noqa: S311  # the same
         )
+        machine, playback = origin.make()
         runner = SessionRunner(
-            session_id=session_id,
+            session_id=origin.session_id,
             machine=machine,
             playback=playback,
             model=self._model,
