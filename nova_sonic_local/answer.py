@@ -122,7 +122,6 @@ class Answer:
             for _ in range(1, engine.equipment.manner.argument_encodings):
                 content = orjson.dumps(content).decode()
             tool_use_id = engine.equipment.ids.new()
-            engine.equipment.pending_tools.add(tool_use_id)
             engine.calls[tool_use_id] = asyncio.get_running_loop().create_future()
             waiting.append(engine.calls[tool_use_id])
             engine.equipment.emitter.tool_use(name, tool_use_id, content)

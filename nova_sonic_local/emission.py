@@ -73,6 +73,7 @@ class Emitter:
         prompt_name: the client's name of the prompt.
         said: is told the JSON of each event, and how many bytes of audio it carries, if it does.
         manner: how it behaves.
+        pending_tools: gets the id of each tool that is called.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class Emitter:
         prompt_name: str,
         said: Callable[[bytes, int | None], None] = lambda _event, _audio_bytes: None,
         manner: Manner | None = None,
+        *,
+        pending_tools: set[str] | None = None,
     ) -> None:
         self.manner = manner or Manner()
         """May be changed at any time."""
@@ -89,6 +92,7 @@ class Emitter:
         self._said = said
         self._ids = ids
         self._prompt_name = prompt_name
+        self._pending_tools = set() if pending_tools is None else pending_tools
         self._session_id = ids.new()
         self._completion_id = ""
         self._audio: _Audio | None = None
@@ -128,6 +132,7 @@ class Emitter:
 
     def tool_use(self, name: str, tool_use_id: str, content: str) -> None:
         """Write a whole TOOL block; `content` is the JSON text of the arguments."""
+        self._pending_tools.add(tool_use_id)
         content_id = self._open("TOOL", "TOOL", toolUseOutputConfiguration={"mediaType": "application/json"})
         body = {"role": "TOOL", "toolName": name, "toolUseId": tool_use_id, "content": content}
         self._emit("toolUse", self._common(content_id) | body)

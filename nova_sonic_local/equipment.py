@@ -25,7 +25,6 @@ class Equipment:
     tasks: asyncio.TaskGroup
     room: Callable[[], Awaitable[None]]
     """Waits until the client takes more."""
-    pending_tools: set[str]
     inject: Callable[[str], None]
     """Lets a fault happen; raises ValueError when there is no such fault."""
 

@@ -207,7 +207,7 @@ class Stream:
     def _open_engine(self, ready: Ready, tasks: asyncio.TaskGroup) -> Engine:
         house, request = self._house, self._request
         self._log.voice = ready.prompt.voice_id
-        emitter = Emitter(self._write, request.ids, ready.prompt_name, self._said)
+        emitter = Emitter(self._write, request.ids, ready.prompt_name, self._said, pending_tools=self._pending_tools)
         self._mishaps.use(emitter)
         role = request.cast.role
         if role is None:
@@ -225,7 +225,6 @@ class Stream:
             clock=house.clock,
             tasks=tasks,
             room=self._room,
-            pending_tools=self._pending_tools,
             inject=self.inject,
         )
         return TurnEngine(ready, equipment)

@@ -176,6 +176,7 @@ async def stage(
     endpointing: Endpointing | None = None,
     typed: str | None = None,
 ) -> AsyncIterator[Stage]:
+    style = manner or Manner(speech_speed=0, final_delay_seconds=0)
     clock, written, pending = VirtualClock(), bytearray(), set[str]()
     faults: list[str] = []
     brain = TestBrain(answering, words or [])
@@ -191,12 +192,11 @@ async def stage(
                 model=MODELS[model],
                 brain=brain,
                 voice=SecondsVoice(),
-                emitter=Emitter(written.extend, ids, "P", manner=manner or Manner(speech_speed=0, final_delay_seconds=0)),
+                emitter=Emitter(written.extend, ids, "P", manner=style, pending_tools=pending),
                 ids=ids,
                 clock=clock,
                 tasks=tasks,
                 room=room,
-                pending_tools=pending,
                 inject=faults.append,
             )
             engine = TurnEngine(Ready(prompt, "P", endpointing, typed), equipment)
