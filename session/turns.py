@@ -52,6 +52,7 @@ from session.events import (
 from session.history import replayable
 from session.queues import PlaybackQueue
 from session.turn_record import TurnRecord
+from session.unconfirmed import Unconfirmed, normalised
 
 RECORDS_LIMIT = 200
 """Turns that are remembered: five times what a stream takes as history."""
@@ -153,7 +154,7 @@ class TurnTracker:
         self._due_until = 0.0
         self._assistant: TurnRecord | None = None
         self._last_assistant: TurnRecord | None = None
-        self._unconfirmed: deque[tuple[TurnRecord, str]] = deque(maxlen=RECORDS_LIMIT)  # normalised planned text without its FINAL
+        self._unconfirmed = Unconfirmed()
         self._blocks: dict[str, ContentStarted] = {}
         self._mute = Mute.NOTHING
         self._own_words: deque[str] = deque(maxlen=OWN_WORDS_LIMIT)
@@ -227,14 +228,14 @@ class TurnTracker:
         """Note a typed turn; the model may or may not repeat it as the user's text."""
         self._user = self._open(Role.USER)
         self.asked(now)
-        self._user.typed = _normalised(text)
+        self._user.typed = normalised(text)
         self._user.final.append(text)
         self._signal(Signal.USER_STOPPED)
         return [Emit(TranscriptUpdated(self._user.number, Role.USER, Stage.FINAL, text))]
 
     def visible(self, event: TextOutput) -> TextOutput:
         """Return the event without what nobody shall read."""
-        text = "" if _normalised(event.content) in self._own_words else self._clean(event.content)
+        text = "" if normalised(event.content) in self._own_words else self._clean(event.content)
         if text == event.content:
             return event
         return TextOutput(event.session_id, event.prompt_name, event.completion_id, event.content_id, event.role, text)
@@ -269,10 +270,11 @@ class TurnTracker:
 
     def hide(self, text: str) -> None:
         """Take a text for ours, and not the user's, if the model repeats it."""
-        self._own_words.append(_normalised(text))
+        self._own_words.append(normalised(text))
 
     def refuse_exchange(self) -> None:
         """Forget, for any other stream, the last thing that the user said and what followed."""
+        self._user = None  # what is said next is another turn, which is not refused
         for record in reversed(self.records):
             is_users = record.role is Role.USER and bool(record.text()) and not record.is_refused
             record.is_refused = True
@@ -350,7 +352,7 @@ class TurnTracker:
         if block is not None and block.stage is Stage.SPECULATIVE:
             self._due_until = now + ANSWER_SECONDS
             return self._planned(text)
-        turn = self._confirmed_turn(text)
+        turn = self._unconfirmed.turn_of(text, self.records) or self._last_assistant or self._assistant_turn()
         turn.final.append(text)
         return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.FINAL, text))]
 
@@ -359,7 +361,7 @@ class TurnTracker:
         turn = muted or self._assistant_turn()
         turn.planned.append(text)
         turn.spoken_ms.append(0.0)
-        self._unconfirmed.append((turn, _normalised(text)))
+        self._unconfirmed.planned(turn, text)
         return [] if muted else [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.SPECULATIVE, text))]
 
     def _user_said(self, text: str, now: float) -> list[Effect]:
@@ -375,14 +377,14 @@ class TurnTracker:
 
     def _is_ours(self, text: str) -> bool:
         """Tell whether the text repeats one that `hide` announced; each repeats once."""
-        if (said := _normalised(text)) not in self._own_words:
+        if (said := normalised(text)) not in self._own_words:
             return False
         self._own_words.remove(said)
         return True
 
     def _is_echo(self, text: str) -> bool:
         """Tell whether the text repeats one that the user typed and that was not answered yet; each repeats once."""
-        said = _normalised(text)
+        said = normalised(text)
         for record in reversed(self.records):
             if record.role is not Role.USER:
                 return False
@@ -390,23 +392,6 @@ class TurnTracker:
                 record.typed = ""
                 return True
         return False
-
-    def _confirmed_turn(self, text: str) -> TurnRecord:
-        """Find the turn that a FINAL text belongs to: the one that planned it, else the oldest that still waits for its text.
-
-        A planned text can have several sentences with a FINAL text for each; what is left of it goes on waiting.
-        """
-        said = _normalised(text)
-        for index, (turn, waiting) in enumerate(self._unconfirmed):
-            if waiting.startswith(said):
-                for _ in range(index + 1):
-                    self._unconfirmed.popleft()
-                if len(waiting) > len(said):
-                    self._unconfirmed.appendleft((turn, waiting.removeprefix(said)))
-                return turn
-        if self._unconfirmed:
-            return self._unconfirmed.popleft()[0]
-        return self._last_assistant or self._assistant_turn()
 
     def _block_ended(self, event: ContentEnded, now: float) -> list[Effect]:
         block = self._blocks.pop(event.content_id, None)
@@ -481,7 +466,3 @@ class TurnTracker:
 
     def _clean(self, text: str) -> str:
         return self._hidden.sub("", text) if self._hidden else text
-
-
-def _normalised(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())
