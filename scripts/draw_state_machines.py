@@ -9,9 +9,9 @@ from enum import Enum
 from pathlib import Path
 
 from s2s.tables import CONTENT, PROMPT, STREAM
-from session.machine import LIFE_CYCLE, State
+from session.life_cycle import LIFE_CYCLE, State
+from session.speaker import TRANSITIONS, Speaker
 from session.streams import LIVES, Life
-from session.turns import TRANSITIONS, Speaker
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "state-machines.md"
 
@@ -61,7 +61,7 @@ either changes nothing (session and turns) or is refused before anything is sent
 
 ## Session
 
-`LIFE_CYCLE` in `session/machine.py`. Whatever happens, a session ends in CLOSED, once, and tells so with its last event.
+`LIFE_CYCLE` in `session/life_cycle.py`. Whatever happens, a session ends in CLOSED, once, and tells so with its last event.
 
 {draw(State.CONNECTING.name, arrows_of_pairs(LIFE_CYCLE))}
 
@@ -73,7 +73,7 @@ either changes nothing (session and turns) or is refused before anything is sent
 
 ## Turns
 
-`TRANSITIONS` in `session/turns.py`: who is speaking, as the model's events tell it. Beside it the tracker knows what is still being
+`TRANSITIONS` in `session/speaker.py`: who is speaking, as the model's events tell it. Beside it the tracker knows what is still being
 played, because Nova Sonic sends speech faster than it is heard.
 
 {draw(Speaker.LISTENING.name, arrows_of_pairs(TRANSITIONS))}

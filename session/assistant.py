@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from s2s.events import Endpointing, InferenceConfiguration
@@ -60,6 +60,8 @@ class SessionPlan:
     input_hertz: int
     output_hertz: int
     history: tuple[HistoryTurn, ...]
+    start: Start = field(default_factory=Start, compare=False)
+    """What the client asked for, with the language that it got: another process plans the session again by it."""
 
 
 def parse_assistant(text: str) -> AssistantProfile:
@@ -134,6 +136,7 @@ def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabiliti
         input_hertz=start.input_hertz,
         output_hertz=start.output_hertz,
         history=start.history if "history" in may else (),
+        start=replace(start, language=language),
     )
 
 

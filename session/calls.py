@@ -7,10 +7,14 @@ A result belongs to the stream that called: another one does not know the id, an
 from dataclasses import dataclass
 
 from s2s.events import ToolUse
+from session.effects import FIRST_GENERATION
+from session.snapshot import ParkedCall, SessionSnapshot
 
 RESULT_CHARACTERS = 1_500
 """How much of a result is told in words; with the words around it a typed turn of 4,000 bytes holds at least one."""
 NOTE_CHARACTERS = 3_000
+ANSWERED_LIMIT = 200
+"""Calls that another process is told of; an older id is never called again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Calls:
     def __init__(self) -> None:
         self.running: dict[str, Call] = {}
         """By toolUseId."""
-        self._answered: set[str] = set()
+        self._answered: dict[str, None] = {}
         self._unused: list[tuple[str, str]] = []
         """Name and result of what the present stream was told and has not spoken about."""
         self._untold: list[tuple[str, str]] = []
@@ -52,10 +56,23 @@ class Calls:
             generation: the stream that lives, or None.
         """
         call = self.running.pop(tool_use_id)
-        self._answered.add(tool_use_id)
+        self._answered[tool_use_id] = None
         results = self._unused if call.generation == generation else self._untold
         results.append((call.use.tool_name, result))
         return call
+
+    def parked(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[ParkedCall, ...]]:
+        """Return what another process needs to know: ids that were answered, results that were not spoken about, calls that run."""
+        untold = tuple((name, result[:RESULT_CHARACTERS]) for name, result in (*self._unused, *self._untold))
+        running = tuple(ParkedCall(call.use.tool_use_id, call.use.tool_name, call.use.content, call.turn) for call in self.running.values())
+        return tuple(self._answered)[-ANSWERED_LIMIT:], untold, running
+
+    def restore(self, snapshot: SessionSnapshot) -> None:
+        """Take over what `parked` returned there; the calls that ran count as calls of a stream that is gone."""
+        self._answered = dict.fromkeys(snapshot.answered)
+        self._untold = list(snapshot.untold)
+        for call in snapshot.running:
+            self.called(ToolUse("", "", "", "", call.name, call.tool_use_id, call.arguments), call.turn, FIRST_GENERATION)
 
     def spoken(self) -> None:
         """Take note that the model speaks: it has used what it was told."""

@@ -11,6 +11,8 @@ class Departure:
 
     def __init__(self) -> None:
         self._by = self._check_at = NEVER
+        self.is_held = False
+        """Whether somebody else ends the session at a quiet moment."""
 
     @property
     def is_asked(self) -> bool:
@@ -20,11 +22,11 @@ class Departure:
     @property
     def deadline(self) -> float:
         """When to look again."""
-        return min(self._by, self._check_at)
+        return self._by if self.is_held else min(self._by, self._check_at)
 
-    def ask(self, by: float, now: float) -> None:
-        """Take note of the latest time."""
-        self._by, self._check_at = by, now + DRAIN_CHECK_SECONDS
+    def ask(self, by: float, now: float, *, is_held: bool = False) -> None:
+        """Take note of the latest time, and whether somebody else ends the session before it."""
+        self._by, self._check_at, self.is_held = by, now + DRAIN_CHECK_SECONDS, is_held
 
     def look(self, now: float) -> bool:
         """Tell whether it is time to look for a quiet moment; the next time is a little later."""

@@ -5,8 +5,7 @@ the TurnTracker (who speaks), the Streams (which stream carries the session), th
 model's streams are numbered by generation; of what an old one says only the late texts count.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from s2s.errors import Remedy
@@ -28,6 +27,8 @@ from session.departure import Departure
 from session.effects import (
     Begin,
     Broken,
+    ClientBack,
+    ClientLost,
     Drain,
     Effect,
     Emit,
@@ -36,6 +37,7 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
+    Park,
     Send,
     StartTool,
     StreamEnded,
@@ -60,6 +62,7 @@ from session.events import (
     End,
     EndReason,
     ExchangeRefused,
+    GoingAway,
     Interrupt,
     ModelOutput,
     ReportPlayback,
@@ -72,14 +75,20 @@ from session.events import (
     ToolAnswered,
     ToolFinished,
 )
+from session.life_cycle import LIFE_CYCLE, State, Step
 from session.opening import Wording
+from session.presence import Presence
 from session.queues import PlaybackQueue
 from session.resumption import CURES
 from session.silence import Silence
+from session.snapshot import SessionSnapshot
+from session.speaker import Speaker
 from session.statistics import Statistics
 from session.streams import Life, Streams
-from session.turns import Speaker, TurnTracker
+from session.turns import TurnTracker
 
+ADOPTED_CODE = "adopted"
+"""Of the stream that a session had in another process."""
 HUNG_CODE = "model_stalled"
 """Of a model that reads and does not answer; the same as of one that does not read."""
 TEXT_LIMIT_BYTES = 4_000
@@ -88,33 +97,6 @@ AUDIO_LIMIT_MS = 2_000.0
 """Longest single piece of audio."""
 TOOLS_LIMIT = 16
 """Tool calls that may be open at once: far more than the model starts on its own."""
-
-
-class State(StrEnum):
-    """Life cycle of a session."""
-
-    CONNECTING = "connecting"
-    ACTIVE = "active"
-    DRAINING = "draining"
-    CLOSED = "closed"
-
-
-class Step(StrEnum):
-    """What moves a session along."""
-
-    OPENED = "opened"
-    DRAIN = "drain"
-    OVER = "over"
-
-
-LIFE_CYCLE: Mapping[tuple[State, Step], State] = {
-    (State.CONNECTING, Step.OPENED): State.ACTIVE,
-    (State.CONNECTING, Step.OVER): State.CLOSED,
-    (State.ACTIVE, Step.DRAIN): State.DRAINING,
-    (State.ACTIVE, Step.OVER): State.CLOSED,
-    (State.DRAINING, Step.OVER): State.CLOSED,
-}
-"""Every pair that moves; any other pair leaves the state as it is."""
 
 
 class SessionMachine:
@@ -160,12 +142,29 @@ class SessionMachine:
         """Whether the stream that is being opened is given something to answer."""
         self._silence = Silence()
         self._departure = Departure()
+        self._is_restored = False
+        self._presence = Presence()
+
+    def restore(self, snapshot: SessionSnapshot) -> None:
+        """Go on, once it begins, with a conversation that another process began."""
+        self._is_restored = True
+        self.turns.restore(snapshot.history, snapshot.turns)
+        self._calls.restore(snapshot)
+        self.statistics.restore(snapshot.usage)
+
+    def snapshot(self, now: float, upstream: int = 0, principal: str = "") -> SessionSnapshot:
+        """Return what is needed to go on elsewhere: what was heard until now, and what the transport knows of the client."""
+        start, turns = self._plan.start, self.turns
+        answered, untold, running = self._calls.parked()
+        return SessionSnapshot(
+            self._session_id, start, turns.heard(now), turns.number, answered, untold, running, self.statistics.total, upstream, principal
+        )
 
     def next_deadline(self) -> float | None:
         """Return the monotonic second at which a Tick is wanted, or None."""
         if self.state is State.CLOSED:
             return None
-        wanted: list[float] = []
+        wanted = [self._presence.deadline] if self._presence.is_away else []
         if self.state is not State.CONNECTING:
             wanted += (self._silence.due_at, self._streams.deadline)
             if self._streams.life is Life.CARRIED and self.turns.hung_at is not None:
@@ -194,7 +193,7 @@ class SessionMachine:
     def _take(self, given: Input, now: float) -> list[Effect]:
         match given:
             case Begin():
-                return self._open_stream()
+                return self._adopted(now) if self._is_restored else self._open_stream()
             case StreamOpened(generation, signed_for_seconds):
                 return self._stream_opened(generation, signed_for_seconds, now)
             case ModelEvent(generation, event):
@@ -207,8 +206,11 @@ class SessionMachine:
                 return self._stream_failed(given, now)
             case ToolDone():
                 return self._tool_done(given, now)
-            case Drain(within_seconds):
-                return self._drain(now + within_seconds, now)
+            case Drain() | Park():
+                return self._asked_to_leave(given, now)
+            case ClientLost() | ClientBack():
+                self._presence.take(given, now)
+                return []
             case Broken(ref):
                 return self._failed(InternalError(), ref)
             case Tick():
@@ -222,6 +224,13 @@ class SessionMachine:
     def _open_stream(self) -> list[Effect]:
         """Open the session's stream with the names that a command given before it has used already."""
         return [OpenStream(self._streams.current, self._wording.opening(self._plan.history))]
+
+    def _adopted(self, now: float) -> list[Effect]:
+        """Go on as if the stream had died just now; tools that ran are run again under their ids, which they know."""
+        self._move(Step.OPENED)
+        self._silence.begin(now)
+        resumed = self._lost(StreamFailed(self._streams.current, ADOPTED_CODE, Remedy.RESUME), now)
+        return [*resumed, *(StartTool(call.use) for call in self._calls.running.values())]
 
     def _is_quiet(self, now: float) -> bool:
         """Tell whether nobody speaks or is about to, and no tool runs: the moment to change the stream."""
@@ -418,6 +427,8 @@ class SessionMachine:
         return [Send(group), *told] if call.generation == living else [*told]  # another stream does not know the call, and would end
 
     def _tick(self, now: float) -> list[Effect]:
+        if self._presence.is_given_up(now):
+            return self._finish(EndReason.CLIENT_LOST)
         if self._departure.look(now) and (leaving := self._leave() if self._departure.is_over(now) else self._maybe_leave(now)):
             return leaving
         if self.state is State.CONNECTING:
@@ -429,19 +440,24 @@ class SessionMachine:
             return due
         return [*due, Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
 
-    def _drain(self, by: float, now: float) -> list[Effect]:
+    def _asked_to_leave(self, how: Drain | Park, now: float) -> list[Effect]:
+        if isinstance(how, Park):
+            return self._finish(EndReason.PARKED, 1_012)
         if self.state is State.CONNECTING:
             return self._leave()
+        told = [Emit(GoingAway(round(how.within_seconds * 1_000)))] if self.state is State.ACTIVE else []
         self._move(Step.DRAIN)
-        self._departure.ask(by, now)
-        return self._maybe_leave(now)
+        self._departure.ask(now + how.within_seconds, now, is_held=how.is_parked)
+        return [*told, *self._maybe_leave(now)]
+
+    def is_at_rest(self, now: float) -> bool:
+        """Tell whether nobody speaks, no answer is due, nothing is to be heard and no tool runs: nothing is lost by an end or a move."""
+        turns = self.turns
+        is_busy = turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or bool(self._calls.running)
+        return not is_busy and not self._playback.is_playing(now)
 
     def _maybe_leave(self, now: float) -> list[Effect]:
-        """Leave when nobody speaks, no answer is due, nothing is to be heard and no tool runs."""
-        turns = self.turns
-        if turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or self._calls.running or self._playback.is_playing(now):
-            return []
-        if self._calls.has_untold or not self._streams.is_alive:
+        if self._departure.is_held or not self.is_at_rest(now) or self._calls.has_untold or not self._streams.is_alive:
             return []
         return self._leave()
 

@@ -7,6 +7,7 @@ from s2s.events import ToolSpec
 from session.assistant import SessionPlan
 from session.machine import SessionMachine
 from session.queues import PlaybackQueue
+from session.snapshot import SessionSnapshot
 
 _NAME_BYTES = 16
 
@@ -45,6 +46,8 @@ class Origin:
     """Of the names of prompts and contents."""
     renewal_jitter_seconds: float
     resume_jitter: float
+    snapshot: SessionSnapshot | None = None
+    """Of the process that had the session before; None for a new session."""
 
     def make(self) -> tuple[SessionMachine, PlaybackQueue]:
         """Return a machine that has been told nothing yet, and the listener's queue that it shares with its runner."""
@@ -59,4 +62,6 @@ class Origin:
             renewal_jitter_seconds=self.renewal_jitter_seconds,
             resume_jitter=self.resume_jitter,
         )
+        if self.snapshot is not None:
+            machine.restore(self.snapshot)
         return machine, playback

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from s2s.events import TokenCounts
 from session.events import UsageReported
 
+BEFORE_FIRST = 0
+"""Stands for all streams of other processes; generations begin at 1."""
+
 
 @dataclass(slots=True)
 class Statistics:
@@ -22,16 +25,26 @@ class Statistics:
     output_tokens: int = 0
     _usage: dict[int, TokenCounts] = field(default_factory=dict)
 
-    def used(self, generation: int, total: TokenCounts) -> UsageReported:
-        """Count the tokens of a stream, whose totals begin anew, and return those of the session."""
-        self._usage[generation] = total
+    @property
+    def total(self) -> TokenCounts:
+        """Tokens used since the session began, in whatever process that was."""
         totals = self._usage.values()
-        usage = UsageReported(
+        return TokenCounts(
             sum(total.input_speech for total in totals),
             sum(total.input_text for total in totals),
             sum(total.output_speech for total in totals),
             sum(total.output_text for total in totals),
         )
+
+    def restore(self, total: TokenCounts) -> None:
+        """Take over what another process counted."""
+        self._usage[BEFORE_FIRST] = total
+
+    def used(self, generation: int, total: TokenCounts) -> UsageReported:
+        """Count the tokens of a stream, whose totals begin anew, and return those of the session."""
+        self._usage[generation] = total
+        of_all = self.total
+        usage = UsageReported(of_all.input_speech, of_all.input_text, of_all.output_speech, of_all.output_text)
         self.input_tokens = usage.input_speech + usage.input_text
         self.output_tokens = usage.output_speech + usage.output_text
         return usage

@@ -14,8 +14,8 @@ facts about Nova Sonic (Amazon Nova user guide "Handling output events", and wha
 import json
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
-from enum import Enum, StrEnum
+from collections.abc import Sequence
+from enum import Enum
 from typing import assert_never
 
 from s2s.events import (
@@ -51,6 +51,7 @@ from session.events import (
 )
 from session.history import replayable
 from session.queues import PlaybackQueue
+from session.speaker import TRANSITIONS, Signal, Speaker
 from session.turn_record import TurnRecord
 from session.unconfirmed import Unconfirmed, normalised
 
@@ -69,46 +70,6 @@ OWN_WORDS_LIMIT = 8
 """Texts of ours that the model may repeat as the user's, and that are remembered for that."""
 BLOCKS_LIMIT = 16
 """Blocks of the model that are remembered at once: there is one at a time in practice, and a confused model must not fill memory."""
-
-
-class Speaker(StrEnum):
-    """Whose turn it is."""
-
-    LISTENING = "listening"
-    USER_SPEAKING = "user_speaking"
-    ASSISTANT_SPEAKING = "assistant_speaking"
-    TOOL_RUNNING = "tool_running"
-
-
-class Signal(StrEnum):
-    """What changes whose turn it is."""
-
-    USER_STARTED = "user_started"
-    USER_STOPPED = "user_stopped"
-    ASSISTANT_STARTED = "assistant_started"
-    ASSISTANT_STOPPED = "assistant_stopped"
-    TOOL_CALLED = "tool_called"
-    TOOLS_ANSWERED = "tools_answered"
-    INTERRUPTED = "interrupted"
-
-
-TRANSITIONS: Mapping[tuple[Speaker, Signal], Speaker] = {
-    (Speaker.LISTENING, Signal.USER_STARTED): Speaker.USER_SPEAKING,
-    (Speaker.LISTENING, Signal.ASSISTANT_STARTED): Speaker.ASSISTANT_SPEAKING,
-    (Speaker.LISTENING, Signal.TOOL_CALLED): Speaker.TOOL_RUNNING,
-    (Speaker.USER_SPEAKING, Signal.USER_STOPPED): Speaker.LISTENING,
-    (Speaker.USER_SPEAKING, Signal.ASSISTANT_STARTED): Speaker.ASSISTANT_SPEAKING,
-    (Speaker.USER_SPEAKING, Signal.TOOL_CALLED): Speaker.TOOL_RUNNING,
-    (Speaker.ASSISTANT_SPEAKING, Signal.USER_STARTED): Speaker.USER_SPEAKING,
-    (Speaker.ASSISTANT_SPEAKING, Signal.ASSISTANT_STOPPED): Speaker.LISTENING,
-    (Speaker.ASSISTANT_SPEAKING, Signal.INTERRUPTED): Speaker.LISTENING,
-    (Speaker.ASSISTANT_SPEAKING, Signal.TOOL_CALLED): Speaker.TOOL_RUNNING,
-    (Speaker.TOOL_RUNNING, Signal.USER_STARTED): Speaker.USER_SPEAKING,
-    (Speaker.TOOL_RUNNING, Signal.ASSISTANT_STARTED): Speaker.ASSISTANT_SPEAKING,
-    (Speaker.TOOL_RUNNING, Signal.TOOLS_ANSWERED): Speaker.LISTENING,
-    (Speaker.TOOL_RUNNING, Signal.INTERRUPTED): Speaker.LISTENING,
-}
-"""Every pair that moves; any other pair leaves the speaker as it is."""
 
 
 class Mute(Enum):
@@ -239,6 +200,21 @@ class TurnTracker:
         if text == event.content:
             return event
         return TextOutput(event.session_id, event.prompt_name, event.completion_id, event.content_id, event.role, text)
+
+    def restore(self, history: Sequence[HistoryTurn], number: int) -> None:
+        """Take over what was said and numbered in another process."""
+        self._number = number
+        self.records.extend(TurnRecord(number, turn.role, final=[turn.text]) for turn in history)
+
+    def heard(self, now: float) -> tuple[HistoryTurn, ...]:
+        """Return the history without what is still to be heard of the latest answer."""
+        turn = self._last_assistant
+        if turn is None or turn.heard_ms is not None or not self._playback.is_playing(now):
+            return self.history()
+        turn.heard_ms = self._playback.heard_ms(turn.number, now)
+        history = self.history()
+        turn.heard_ms = None
+        return history
 
     def history(self, *, without_question: bool = False) -> tuple[HistoryTurn, ...]:
         """Return the conversation as a new stream can be told it.

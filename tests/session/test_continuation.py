@@ -33,7 +33,7 @@ from session.effects import (
     ToolDone,
 )
 from session.events import ContinueReason, SendAudio, SendText, SessionContinued, TranscriptUpdated, UsageReported
-from session.machine import State
+from session.life_cycle import State
 from tests.session.doubles import Conversation, Nova
 from tests.session.test_runner import Rig, session
 

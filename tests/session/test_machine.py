@@ -48,13 +48,8 @@ from session.events import (
     ToolStarted,
     UsageReported,
 )
-from session.machine import (
-    LIFE_CYCLE,
-    TEXT_LIMIT_BYTES,
-    TOOLS_LIMIT,
-    State,
-    Step,
-)
+from session.life_cycle import LIFE_CYCLE, State, Step
+from session.machine import TEXT_LIMIT_BYTES, TOOLS_LIMIT
 from session.queues import EVENTS_LIMIT
 from session.silence import SILENCE_AFTER_SECONDS, SILENCE_EVERY_SECONDS
 from session.turns import ANSWER_SECONDS
@@ -81,7 +76,7 @@ def ending(effects: list[Effect]) -> SessionEnded:
     """Return the last event, and see that the end of a session is one."""
     *_, emitted, finish = effects
 
-    assert isinstance(effects[0], Flush)
+    assert any(isinstance(effect, Flush) for effect in effects[:2])
     assert finish == Finish()
     assert isinstance(emitted, Emit)
     assert isinstance(emitted.event, SessionEnded)
@@ -361,7 +356,7 @@ def test_the_last_event_carries_what_was_counted() -> None:
 def test_a_client_that_does_not_read_loses_its_session() -> None:
     talk = opened()
     for _ in range(EVENTS_LIMIT + 1):
-        talk.playback.put(SpeechEnded(1))
+        talk.playback.put(SpeechEnded(1), 0.0)
     effects = talk.give(ModelEvent(1, Nova().hears()[0]))
 
     assert isinstance(effects[1], Emit)

@@ -66,9 +66,9 @@ from session.events import (
     ToolFinished,
     ToolStarted,
 )
-from session.machine import State
+from session.life_cycle import State
 from session.queues import LEAD_MS
-from session.turns import Speaker
+from session.speaker import Speaker
 from tests.session.doubles import INTERRUPTED_MARKER, MODEL_ID, OUTPUT_HERTZ, make_machine, speech
 
 IDS = ("stream", "prompt", "completion")

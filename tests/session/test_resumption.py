@@ -39,7 +39,7 @@ from session.events import (
     ToolFinished,
     UserSpeechEnded,
 )
-from session.machine import State
+from session.life_cycle import State
 from session.resumption import (
     CURES,
     JITTER_SHARE,

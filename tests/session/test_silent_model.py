@@ -5,7 +5,7 @@ import pytest
 from s2s.events import TextInput
 from session.effects import Begin, CloseStream, Effect, Emit, Finish, OpenStream, StreamOpened, Tick, ToolDone
 from session.events import Interrupt, SendText, SessionFailed
-from session.machine import State
+from session.life_cycle import State
 from session.resumption import TURN_ATTEMPTS
 from session.turns import HUNG_AFTER_TEXT_SECONDS, HUNG_SECONDS
 from tests.session.doubles import Conversation, Nova

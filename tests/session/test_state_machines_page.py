@@ -2,8 +2,8 @@
 
 from s2s.tables import STREAM
 from scripts.draw_state_machines import PAGE, arrows_of_pairs, arrows_of_rows, draw, render
-from session.machine import LIFE_CYCLE
-from session.turns import TRANSITIONS
+from session.life_cycle import LIFE_CYCLE
+from session.speaker import TRANSITIONS
 
 
 def test_the_page_of_the_state_machines_is_current() -> None:
