@@ -78,8 +78,13 @@ class Appointments:
             raise SlotTaken(error.failed) from error
         return True
 
+    async def outcome(self, request_id: str) -> Appointment | None:
+        """Return the appointment as this request left it, whatever has become of it since; None when the request has changed nothing."""
+        item = await records.request_outcome(self.table, request_id)
+        return _from_item(item) if item is not None else None
+
     async def create(self, new: NewAppointment, request_id: str) -> Appointment:
-        """Make an appointment under a new number; the same request again returns the same appointment.
+        """Make an appointment under a new number; the same request again changes nothing and returns what the first one did.
 
         Args:
             new: what is wanted.
@@ -90,32 +95,31 @@ class Appointments:
         """
         doctor = await self.doctor(new.doctor_name)
         for _ in range(_TRIES):
-            known = await records.request_target(self.table, request_id)
-            if known is not None and (appointment := await self.get(known)) is not None:
-                return appointment
             appointment = await self._numbered(new, doctor)
-            writes: list[Write] = [records.request_record(request_id, appointment.id, appointment.created_at)]
-            writes.append(Put(_to_item(appointment), Absent(PARTITION)))
+            item = _to_item(appointment)
+            writes: list[Write] = [records.request_record(request_id, item, appointment.created_at), Put(item, Absent(PARTITION))]
             writes += [take(key, time, appointment.id) for key, time in slots_of(appointment).items()]
             try:
                 await self.table.transact(writes)
             except ConditionFailed as error:
+                if (done := await self.outcome(request_id)) is not None:
+                    return done
                 if min(error.failed) > 1:
                     raise SlotTaken(error.failed) from error
-                continue  # the request was faster elsewhere, or the number was taken past the counter
+                continue  # the number was taken past the counter
             return appointment
         raise StorageUnavailable("other writers were faster each time")
 
     async def cancel(self, appointment_id: str, request_id: str) -> Appointment | None:
-        """Cancel an open appointment and free its time; the same request again returns the cancelled appointment.
+        """Cancel an open appointment and free its time; the same request again changes nothing and returns what the first one did.
 
         Returns:
             The cancelled appointment; None if there is none, or it is over.
         """
-        return await self._change(appointment_id, request_id, lambda appointment: replace(appointment, status=AppointmentStatus.CANCELLED))
+        return await self._change(appointment_id, request_id, _cancelled)
 
     async def move(self, appointment_id: str, starts_at: datetime, request_id: str) -> Appointment | None:
-        """Move an open appointment to another time; the same request again returns the moved appointment.
+        """Move an open appointment to another time; the same request again changes nothing and returns what the first one did.
 
         Returns:
             The moved appointment; None if there is none, or it is over.
@@ -174,7 +178,7 @@ class Appointments:
         if appointment is None:
             return
         if appointment.status in OPEN_APPOINTMENTS:
-            await self.cancel(appointment_id, "delete")
+            await self._change(appointment_id, None, _cancelled)
         await self.table.delete(_key(appointment_id))
 
     async def _numbered(self, new: NewAppointment, doctor: str) -> Appointment:
@@ -194,20 +198,20 @@ class Appointments:
             notes=new.notes,
         )
 
-    async def _change(self, appointment_id: str, request_id: str, changed: Callable[[Appointment], Appointment]) -> Appointment | None:
+    async def _change(
+        self, appointment_id: str, request_id: str | None, changed: Callable[[Appointment], Appointment]
+    ) -> Appointment | None:
         for _ in range(_TRIES):
-            item = await self.table.get(_key(appointment_id))
-            if item is None:
-                return None
-            before = _from_item(item)
-            if item.get("lastRequest") == request_id:
-                return before
-            if before.status not in OPEN_APPOINTMENTS:
-                return None
+            before = await self.get(appointment_id)
+            if before is None or before.status not in OPEN_APPOINTMENTS:
+                return await self.outcome(request_id) if request_id is not None else None
             after = replace(changed(before), updated_at=records.to_milliseconds(self._clock()))
+            noted = [records.request_record(request_id, _to_item(after), after.updated_at)] if request_id is not None else []
             try:
-                await self.table.transact(_change_writes(before, after, request_id))
+                await self.table.transact((*_change_writes(before, after), *noted))
             except ConditionFailed as error:
+                if request_id is not None and (done := await self.outcome(request_id)) is not None:
+                    return done
                 if 0 not in error.failed:
                     raise SlotTaken(error.failed) from error
                 continue  # somebody changed it since it was read
@@ -219,10 +223,14 @@ class Appointments:
         return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
 
 
-def _change_writes(before: Appointment, after: Appointment, request_id: str) -> Sequence[Write]:
+def _cancelled(appointment: Appointment) -> Appointment:
+    return replace(appointment, status=AppointmentStatus.CANCELLED)
+
+
+def _change_writes(before: Appointment, after: Appointment) -> Sequence[Write]:
     instant = format_instant(after.starts_at)
     values: dict[str, Value] = {"status": after.status.value, "date": instant, "appointmentDate": instant}
-    values |= {"updatedAt": format_instant(after.updated_at), "lastRequest": request_id}
+    values["updatedAt"] = format_instant(after.updated_at)
     unchanged = AllOf((OneOf("status", tuple(sorted(OPEN_APPOINTMENTS))), Equals("appointmentDate", format_instant(before.starts_at))))
     held = slots_of(before)
     wanted = slots_of(after) if after.status in OPEN_APPOINTMENTS else {}

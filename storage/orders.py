@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from storage import records
-from storage.conditions import Absent, AllOf, Equals, OneOf, Update
+from storage.conditions import Absent, AllOf, Condition, Equals, Update
 from storage.errors import ConditionFailed, StorageUnavailable
 from storage.models import CANCELLABLE_ORDERS, Order, OrderItem, OrderStatus, format_instant, order_total, parse_instant
 from storage.records import Listing, Reader
-from storage.table import Key, Put, Query, Table
+from storage.table import Change, Key, Put, Query, Table
 from storage.tables import PARTITION, SORT
 from storage.values import Item
 
-_NUMBERING_TRIES = 20
-"""Numbers to try when records were written past the counter."""
+_TRIES = 20
+"""How often to try again when a number was taken past the counter, or somebody else was faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,19 @@ class Orders:
             return False
         return True
 
+    async def outcome(self, request_id: str) -> Order | None:
+        """Return the order as this request left it, whatever has become of it since; None when the request has changed nothing."""
+        item = await records.request_outcome(self.table, request_id)
+        return _from_item(item) if item is not None else None
+
     async def create(self, new: NewOrder, request_id: str) -> Order:
-        """Place an order under a new number; the same request again returns the same order.
+        """Place an order under a new number; the same request again changes nothing and returns what the first one did.
 
         Args:
             new: what is ordered; the total is computed here.
             request_id: unique for what may happen once.
         """
-        for _ in range(_NUMBERING_TRIES):
-            known = await records.request_target(self.table, request_id)
-            if known is not None and (order := await self.get(known)) is not None:
-                return order
+        for _ in range(_TRIES):
             now = records.to_milliseconds(self._clock())
             order_id = await records.next_number(self.table, "ORDER")
             order = Order(
@@ -84,36 +86,43 @@ class Orders:
                 updated_at=now,
                 dni_hash=new.dni_hash,
             )
-            writes = (records.request_record(request_id, order_id, now), Put(_to_item(order), Absent(PARTITION)))
+            item = _to_item(order)
             try:
-                await self.table.transact(writes)
+                await self.table.transact((records.request_record(request_id, item, now), Put(item, Absent(PARTITION))))
             except ConditionFailed:
-                continue  # the request was faster elsewhere, or the number was taken past the counter
+                if (done := await self.outcome(request_id)) is not None:
+                    return done
+                continue  # the number was taken past the counter
             return order
         raise StorageUnavailable("other writers were faster each time")
 
     async def cancel(self, order_id: str, request_id: str) -> Order | None:
-        """Cancel an order that can still be cancelled; the same request again returns the cancelled order.
+        """Cancel an order that can still be cancelled; the same request again changes nothing and returns what the first one did.
 
         Returns:
             The cancelled order; None if there is no such order or its status forbids it.
         """
-        allowed = OneOf("status", tuple(sorted(CANCELLABLE_ORDERS)))
-        now = format_instant(self._clock())
-        change = Update(set={"status": OrderStatus.CANCELLED.value, "updatedAt": now, "lastRequest": request_id})
-        try:
-            return _from_item(await self.table.update(_key(order_id), change, allowed))
-        except ConditionFailed:
-            item = await self.table.get(_key(order_id))
-            repeated = item is not None and item.get("lastRequest") == request_id and item.get("status") == OrderStatus.CANCELLED.value
-            return _from_item(item) if item is not None and repeated else None
+        for _ in range(_TRIES):
+            before = await self.get(order_id)
+            if before is None or before.status not in CANCELLABLE_ORDERS:
+                return await self.outcome(request_id)
+            after = replace(before, status=OrderStatus.CANCELLED, updated_at=records.to_milliseconds(self._clock()))
+            change = Update(set={"status": after.status.value, "updatedAt": format_instant(after.updated_at)})
+            noted = records.request_record(request_id, _to_item(after), after.updated_at)
+            try:
+                await self.table.transact((noted, Change(_key(order_id), change, _is_still(before))))
+            except ConditionFailed:
+                if (done := await self.outcome(request_id)) is not None:
+                    return done
+                continue  # somebody changed it since it was read
+            return after
+        raise StorageUnavailable("other writers were faster each time")
 
     async def change(self, order: Order, expected: Order) -> Order | None:
         """Write a changed order if nobody has changed it since `expected` was read; None if somebody has."""
         changed = replace(order, updated_at=records.to_milliseconds(self._clock()))
-        unchanged = AllOf((Equals("updatedAt", format_instant(expected.updated_at)), Equals("status", expected.status.value)))
         try:
-            await self.table.put(_to_item(changed), unchanged)
+            await self.table.put(_to_item(changed), _is_still(expected))
         except ConditionFailed:
             return None
         return changed
@@ -149,6 +158,11 @@ class Orders:
 
 def _key(order_id: str) -> Key:
     return Key.twice(f"ORDER#{order_id}")
+
+
+def _is_still(order: Order) -> Condition:
+    """Return the condition that nobody has changed the order since it was read."""
+    return AllOf((Equals("updatedAt", format_instant(order.updated_at)), Equals("status", order.status.value)))
 
 
 def _to_item(order: Order) -> Item:

@@ -60,6 +60,17 @@ class Reader:
             raise InvalidRequest(f"{name} is no number")
         return Decimal(value)
 
+    def record(self, name: str) -> Item:
+        """Return a map.
+
+        Raises:
+            InvalidRequest: it is missing, or no map.
+        """
+        value = self._item.get(name)
+        if not isinstance(value, Mapping):
+            raise InvalidRequest(f"{name} is no map")
+        return value
+
     def parts(self, name: str) -> list["Reader"]:
         """Return readers of a list of maps.
 
@@ -85,17 +96,17 @@ async def raise_numbering(table: Table, kind: str, last: int) -> None:
         await table.update(Key.twice(f"COUNTER#{kind}"), Update(set={"last": last}), behind)
 
 
-async def request_target(table: Table, request_id: str) -> str | None:
-    """Return the id of the record that this request made, or None when it made none."""
+async def request_outcome(table: Table, request_id: str) -> Item | None:
+    """Return the record as this request left it, whatever has become of it since; None when the request has changed nothing."""
     item = await table.get(Key.twice(f"REQUEST#{request_id}"))
-    return Reader(item).text("target") if item is not None else None
+    return Reader(item).record("outcome") if item is not None else None
 
 
-def request_record(request_id: str, target: str, now: datetime) -> Put:
-    """Return the write that takes note of a request, and fails if it was noted before."""
+def request_record(request_id: str, outcome: Item, now: datetime) -> Put:
+    """Return the write that takes note of what a request does, and fails if it was noted before; part of the transaction that does it."""
     key = f"REQUEST#{request_id}"
     expires = int((now + REQUEST_LIFE).timestamp())
-    return Put({PARTITION: key, SORT: key, "target": target, TTL_ATTRIBUTE: expires}, Absent(PARTITION))
+    return Put({PARTITION: key, SORT: key, "outcome": outcome, TTL_ATTRIBUTE: expires}, Absent(PARTITION))
 
 
 async def reserve_attempt(table: Table, record_id: str, now: datetime) -> bool:

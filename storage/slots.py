@@ -17,7 +17,8 @@ from storage.values import Item
 SLOT_MINUTES = 5
 """Appointments start and end at multiples of this."""
 MAX_DURATION_MINUTES = 240
-"""48 slots: moving an appointment gives back 48 and takes 48, which with the appointment fits a transaction of 100 writes."""
+"""48 slots: moving an appointment gives back 48 and takes 48; with the appointment and the note of the request that fits a transaction of
+100 writes."""
 _KEPT_AFTER = timedelta(days=1)
 
 

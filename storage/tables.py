@@ -3,7 +3,7 @@
 Both tables carry a few internal records beside the public ones. Their keys have other prefixes and they carry none of the index
 attributes, so no index ever shows them:
 
-orders        REQUEST#{hash}       which order a tool call made (idempotency), until expiresAt
+orders        REQUEST#{hash}       how a tool call left its order (idempotency), until expiresAt
               COUNTER#ORDER        the last order number given out
               ATTEMPTS#...         failed identity checks in one hour, until expiresAt
 appointments  REQUEST#{hash}, COUNTER#APPOINTMENT, ATTEMPTS#... likewise

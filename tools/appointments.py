@@ -63,6 +63,8 @@ async def make_appointment(
     type: Annotated[AppointmentType | None, Param("Kind of appointment, consultation if nothing is said", aliases=("tipo",))] = None,  # noqa: A002 - the name on the wire
 ) -> Answer:
     """Make an appointment unless the doctor is busy."""
+    if (done := await appointments.outcome(call.request_id)) is not None:
+        return _answer(done, calendar, f"Appointment {done.id} is made.")
     starts_at = calendar.parse(date, time)
     minutes = duration or DEFAULT_DURATION_MINUTES
     _check_grid(starts_at, minutes)
@@ -85,6 +87,8 @@ async def cancel_appointment(
     patient_name: Annotated[PersonName, _PATIENT],
 ) -> Answer:
     """Cancel the appointment of a verified patient."""
+    if (done := await appointments.outcome(call.request_id)) is not None:
+        return _answer(done, calendar, f"Appointment {done.id} is cancelled.")
     appointment = await identity.appointment(call, appointments, appointment_id, patient_name)
     cancelled = await appointments.cancel(appointment_id, call.request_id)
     if cancelled is None:
@@ -105,6 +109,8 @@ async def move_appointment(
     new_time: Annotated[str | None, Param("New time of day as HH:MM, if newDate has none", aliases=("time", "hora", "nuevaHora"))] = None,
 ) -> Answer:
     """Move the appointment of a verified patient; what is not said, day or time, stays as it is."""
+    if (done := await appointments.outcome(call.request_id)) is not None:
+        return _answer(done, calendar, f"Appointment {done.id} is moved.")
     if new_date is None and new_time is None:
         raise InvalidArguments("Ask the user for the new day and time.", "missing_arguments")
     appointment = await identity.appointment(call, appointments, appointment_id, patient_name)

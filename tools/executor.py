@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import orjson
@@ -22,6 +22,8 @@ MAX_SESSIONS = 1024
 """Sessions whose results are remembered; the oldest goes first. Far above what one process can carry, and a bound nevertheless."""
 MAX_CALLS = 128
 """Results remembered per session; the oldest goes first."""
+MAX_UNCERTAIN = 16
+"""Calls without a certain end that are remembered per session; the oldest goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class ExecutorStatistics:
 @dataclass(slots=True)
 class _Session:
     calls: OrderedDict[str, "asyncio.Future[ToolAnswer]"] = field(default_factory=OrderedDict)
+    uncertain: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """What was called, with which arguments, of calls that ended in a way that does not tell what they did; with their request ids."""
 
 
 class ToolExecutor:
@@ -106,12 +110,14 @@ class ToolExecutor:
     async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str) -> ToolAnswer:
         """Run one tool call and return its answer; the same call again gets the same answer without being run again.
 
-        An answer that says "try again" (time-out, store away, too busy) is not kept, so that trying again can help.
+        An answer that says "try again" (time-out, store away, too busy) is not kept, so that trying again can help. A call that ended
+        without a certain end may have done its work, or do it yet: the same call under another id, with the same arguments, gets its
+        request id, so that the store knows it again.
         """
         while True:
-            calls = self._calls(session_id)
-            if (known := calls.get(tool_use_id)) is None:
-                return await self._lead(calls, ToolCall(session_id, tool_use_id, _request_id(session_id, tool_use_id)), name, arguments)
+            session = self._session(session_id)
+            if (known := session.calls.get(tool_use_id)) is None:
+                return await self._lead(session, ToolCall(session_id, tool_use_id, _request_id(session_id, tool_use_id)), name, arguments)
             await asyncio.wait([known])
             if not known.cancelled():
                 self.statistics.repeated += 1
@@ -124,22 +130,22 @@ class ToolExecutor:
         for forget in self._on_forget:
             forget(session_id)
 
-    async def _lead(self, calls: OrderedDict[str, "asyncio.Future[ToolAnswer]"], call: ToolCall, name: str, arguments: str) -> ToolAnswer:
+    async def _lead(self, session: _Session, call: ToolCall, name: str, arguments: str) -> ToolAnswer:
         future: asyncio.Future[ToolAnswer] = asyncio.get_running_loop().create_future()
-        calls[call.tool_use_id] = future
+        session.calls[call.tool_use_id] = future
         answer = None
         try:
-            answer = await self._answer(call, name, arguments)
+            answer = await self._answer(session, call, name, arguments)
         finally:
             if answer is None:
                 future.cancel()
             else:
                 future.set_result(answer)
             if answer is None or answer.error_code in _PASSING:
-                calls.pop(call.tool_use_id, None)
+                session.calls.pop(call.tool_use_id, None)
         return answer
 
-    async def _answer(self, call: ToolCall, name: str, arguments: str) -> ToolAnswer:
+    async def _answer(self, session: _Session, call: ToolCall, name: str, arguments: str) -> ToolAnswer:
         self.statistics.started += 1
         if self._present >= self._limits.concurrent + self._limits.waiting:
             self.statistics.turned_away += 1
@@ -147,13 +153,32 @@ class ToolExecutor:
         self._present += 1
         try:
             async with asyncio.timeout(self._limits.timeout_seconds), self._turns:
-                result = await self._registry.prepare(name, call, arguments)()
-                self.statistics.succeeded += 1
-                return ToolAnswer(self._encode(result))
+                content = await self._run(session, call, name, arguments)
+            self.statistics.succeeded += 1
+            return ToolAnswer(content)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._failure(name, RuntimeError(str(error)))  # something in the tool was cancelled, and not the call
         except Exception as error:  # noqa: BLE001 - the root of every tool call: each must get an answer
             return self._failure(name, error)
         finally:
             self._present -= 1
+
+    async def _run(self, session: _Session, call: ToolCall, name: str, text: str) -> str:
+        arguments = self._registry.arguments(name, text)
+        likeness = _likeness(name, arguments)
+        request_id = session.uncertain.setdefault(likeness, call.request_id)
+        if len(session.uncertain) > MAX_UNCERTAIN:
+            session.uncertain.popitem(last=False)
+        try:
+            content = self._encode(await self._registry.run(name, replace(call, request_id=request_id), arguments))
+        except ToolError:
+            session.uncertain.pop(likeness, None)  # it was refused: nothing was done
+            raise
+        session.uncertain.pop(likeness, None)
+        return content
 
     def _failure(self, name: str, error: Exception) -> ToolAnswer:
         """Turn an exception into an answer. Logs what failed and where, never a value: those are personal data."""
@@ -167,7 +192,7 @@ class ToolExecutor:
             case TimeoutError():
                 self.statistics.timed_out += 1
                 log.warning("tool.timed_out", tool=name)
-                return _refusal("timeout", "This takes too long. It may have been done or not: look it up before you try again.")
+                return _refusal("timeout", _UNCERTAIN_MESSAGE)
             case StorageUnavailable():
                 self.statistics.failed += 1
                 log.warning("tool.storage_unavailable", tool=name, error=type(error).__name__)
@@ -187,7 +212,7 @@ class ToolExecutor:
             content = orjson.dumps({"success": True, **short, "message": message, "truncated": True})
         return content.decode()
 
-    def _calls(self, session_id: str) -> OrderedDict[str, "asyncio.Future[ToolAnswer]"]:
+    def _session(self, session_id: str) -> _Session:
         session = self._sessions.setdefault(session_id, _Session())
         self._sessions.move_to_end(session_id)
         while len(self._sessions) > MAX_SESSIONS:
@@ -195,9 +220,13 @@ class ToolExecutor:
         finished = [tool_use_id for tool_use_id, future in session.calls.items() if future.done()]
         for tool_use_id in finished[: max(0, len(session.calls) - MAX_CALLS)]:
             del session.calls[tool_use_id]
-        return session.calls
+        return session
 
 
+_UNCERTAIN_MESSAGE = (
+    "This takes too long. It may have been done or not. Say so, and offer to try again: "
+    "called again with the same arguments, it is not done twice."
+)
 _PASSING = frozenset({"timeout", "storage_unavailable", "busy"})
 
 
@@ -213,6 +242,11 @@ def _number(value: object) -> Json:
 
 def _request_id(session_id: str, tool_use_id: str) -> str:
     return hashlib.sha256(f"{session_id}\0{tool_use_id}".encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def _likeness(name: str, arguments: Mapping[str, object]) -> str:
+    """Return what two calls have in common that want the same."""
+    return hashlib.sha256(f"{name}\0{repr(sorted(arguments.items())).casefold()}".encode(errors="surrogatepass")).hexdigest()
 
 
 def _place(error: Exception) -> str:

@@ -63,6 +63,8 @@ async def cancel_order(
     customer_name: Annotated[PersonName | None, _CUSTOMER] = None,
 ) -> Answer:
     """Cancel the order of a verified customer."""
+    if (done := await orders.outcome(call.request_id)) is not None:
+        return _answer(done, f"Order {done.id} is cancelled.")
     order = await identity.order(call, orders, order_id, dni, customer_name)
     cancelled = await orders.cancel(order_id, call.request_id)
     if cancelled is None:
@@ -92,7 +94,7 @@ async def place_order(
         raise ToolError(
             "total_mismatch", f"The products come to {computed}, not to the total given. Tell the user, and ask whether to go on."
         )
-    order = await orders.create(NewOrder(customer_name, customer_email, lines), call.request_id)
+    order = await orders.outcome(call.request_id) or await orders.create(NewOrder(customer_name, customer_email, lines), call.request_id)
     return _answer(order, f"Order {order.id} is placed, the total is {order.total}.")
 
 

@@ -11,7 +11,6 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import get_type_hints
 
 import orjson
@@ -34,7 +33,7 @@ class ToolCall:
     session_id: str
     tool_use_id: str
     request_id: str
-    """32 characters, the same for the same session and tool_use_id: what makes a repeated call harmless."""
+    """32 characters, the same whenever this call is made again: what makes a repeated call harmless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +110,17 @@ class ToolRegistry:
         """
         return self._tools[name].spec
 
-    def prepare(self, name: str, call: ToolCall, arguments: str) -> Callable[[], Awaitable[Answer]]:
-        """Check the model's arguments and return the call, ready to run.
+    def arguments(self, name: str, text: str) -> Mapping[str, object]:
+        """Check the model's arguments and return them as the tool's function takes them.
 
         Raises:
             KeyError: there is no such tool.
-            InvalidArguments: the arguments cannot be used.
+            InvalidArguments: they cannot be used.
         """
+        return bind(self._tools[name].parameters, decode_arguments(text))
+
+    async def run(self, name: str, call: ToolCall, arguments: Mapping[str, object]) -> Answer:
+        """Call a tool with arguments that `arguments` returned; raises what the tool raises."""
         found = self._tools[name]
-        keywords = bind(found.parameters, decode_arguments(arguments))
         needs = [call if need is ToolCall else self._services[need] for need in found.needs]
-        return partial(found.function, *needs, **keywords)
+        return await found.function(*needs, **arguments)

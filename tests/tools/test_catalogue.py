@@ -73,8 +73,8 @@ async def test_the_example_of_the_how_to_page_is_a_working_tool() -> None:
     async with open_desk() as desk:
         registry = ToolRegistry([names["track_order"]], [desk.orders])
         call = ToolCall("s", "t", "r")
-        shipped = await registry.prepare("seguirEnvio", call, '{"pedidoId": "tres"}')()
+        shipped = await registry.run("seguirEnvio", call, registry.arguments("seguirEnvio", '{"pedidoId": "tres"}'))
         with pytest.raises(ToolError, match="not_shipped"):
-            await registry.prepare("seguirEnvio", call, '{"orderId": 2}')()
+            await registry.run("seguirEnvio", call, registry.arguments("seguirEnvio", '{"orderId": 2}'))
 
     assert shipped["trackingNumber"] == "TRK987654321"

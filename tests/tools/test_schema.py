@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tools.catalogue import TOOLS
 from tools.errors import InvalidArguments
-from tools.registry import Answer, Tool, ToolCall, ToolRegistry, tool
+from tools.registry import Answer, Tool, ToolRegistry, tool
 from tools.schema import Param, normalise_schema, object_schema
 
 FORBIDDEN = {"anyOf", "oneOf", "allOf", "default", "additionalProperties", "title", "$ref", "$schema", "format", "nullable"}
@@ -162,7 +162,7 @@ JSON = st.recursive(
 def test_whatever_the_model_sends_is_a_call_or_a_question(arguments: dict[str, Any]) -> None:
     registry = ToolRegistry([everything], [])
     try:
-        registry.prepare("everything", ToolCall("s", "t", "r"), json.dumps(arguments))
+        registry.arguments("everything", json.dumps(arguments))
         outcome = "call"
     except InvalidArguments as error:
         outcome = error.message
