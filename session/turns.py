@@ -289,7 +289,7 @@ class TurnTracker:
         if len(self._blocks) >= BLOCKS_LIMIT:
             self._blocks.pop(next(iter(self._blocks)))
         self._blocks[block.content_id] = block
-        if block.role is not Role.USER:
+        if block.role is not Role.USER and block.stage is not Stage.FINAL:  # a FINAL text is of an answer that was spoken before
             self.hung_at = None
             self._own_words.clear()  # what is repeated is repeated before the answer
         if block.type is not ContentType.AUDIO:

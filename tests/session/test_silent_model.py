@@ -115,3 +115,12 @@ def test_the_time_of_a_text_that_was_typed_before_the_stream_was_open_begins_wit
     assert openings(later(talk, HUNG_AFTER_TEXT_SECONDS - 0.01)) == []
     assert talk.machine.state is State.ACTIVE
     assert len(openings(later(talk, 0.02))) == 1
+
+
+def test_a_late_text_of_the_answer_before_does_not_count_as_an_answer() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.user("¿Está?"), *nova.plans("Sí."), *nova.speaks(500))
+    talk.give(SendText("¿Seguro?"))
+    talk.says(*nova.said("Sí."))
+
+    assert openings(later(talk, HUNG_AFTER_TEXT_SECONDS + 0.01)) != []
