@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Protocol
 
 from s2s.events import InputEvent, OutputEvent, ToolSpec
+from session.effects import Effect, Input
 from session.events import SessionEvent
+from session.origin import Origin
 
 
 class ModelStream(Protocol):
@@ -79,11 +81,54 @@ class ToolRunner(Protocol):
         """Drop what is remembered for a session that has ended (identity attempts, results by tool_use_id)."""
 
 
+class SessionStore(Protocol):
+    """Keeps what other processes need to go on with a session. May raise anything that says that it cannot be used now."""
+
+    async def save(self, handle: str, snapshot: bytes, *, owner: str, seconds: float) -> bool:
+        """Keep a session for so many seconds, in the place of what was kept under this handle.
+
+        Args:
+            handle: SHA-256, in hexadecimal, of the token that the client comes back with.
+            snapshot: `SessionSnapshot.encode()`.
+            owner: the process that has the session; "" gives back what was taken.
+            seconds: after which nobody may go on with it.
+
+        Returns:
+            False if somebody else has taken it: this process has it no more.
+        """
+
+    async def take(self, handle: str) -> bytes | None:
+        """Return a session to one caller at most, for whom it is from now on; None if there is none."""
+
+    async def drop(self, handle: str) -> None:
+        """Forget a session, if there is one."""
+
+
 class Observer(Protocol):
     """Listens to every event of every session. Must return at once: it is called from the audio path."""
 
     def on_event(self, session_id: str, event: SessionEvent) -> None:
         """Take note of an event."""
+
+
+class Tape(Protocol):
+    """Keeps what happens in one session. Must return at once: it is called from the audio path."""
+
+    def record(self, given: Input, now: float, effects: Sequence[Effect] | None) -> None:
+        """Take note of an input of the machine and what it asked for; None when it raised an error instead."""
+
+    def delivered(self, now: float) -> None:
+        """Take note that an event left the listener's queue."""
+
+    def close(self) -> None:
+        """Take note that the session is over."""
+
+
+class Recorder(Protocol):
+    """Gives tapes to sessions."""
+
+    def open(self, origin: Origin) -> Tape | None:
+        """Return a tape for a session that opens, or None when it is not recorded."""
 
 
 class Clock(Protocol):

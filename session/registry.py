@@ -10,7 +10,7 @@ from session.assistant import AssistantProfile, plan_session
 from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving
 from session.events import Start
-from session.interfaces import Clock, ModelClient, Observer, ToolRunner
+from session.interfaces import Clock, ModelClient, Observer, Recorder, ToolRunner
 from session.origin import Origin
 from session.runner import SessionRunner
 
@@ -26,6 +26,7 @@ class SessionRegistry:
         observers: listen to every session.
         clock: monotonic time.
         max_sessions: how many may live at once.
+        recorder: of sessions, if any are recorded.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class SessionRegistry:
         observers: Sequence[Observer],
         clock: Clock,
         max_sessions: int,
+        recorder: Recorder | None = None,
     ) -> None:
         self._model = model
         self._tools = tools
@@ -46,6 +48,7 @@ class SessionRegistry:
         self._observers = tuple(observers)
         self._clock = clock
         self._max_sessions = max_sessions
+        self._recorder = recorder
         self._admitted: list[SessionRunner] = []
         self._live: dict[str, SessionRunner] = {}
         self._is_leaving = False
@@ -105,6 +108,7 @@ class SessionRegistry:
             tools=self._tools,
             observers=self._observers,
             clock=self._clock,
+            tape=None if self._recorder is None else self._recorder.open(origin),
         )
         self._admitted.append(runner)
         return runner

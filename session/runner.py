@@ -39,7 +39,7 @@ from session.effects import (
 )
 from session.errors import SessionError
 from session.events import Command, End, HistoryTurn, SessionEvent
-from session.interfaces import Clock, ModelClient, ModelStream, Observer, ToolRunner
+from session.interfaces import Clock, ModelClient, ModelStream, Observer, Tape, ToolRunner
 from session.machine import SessionMachine
 from session.queues import PlaybackQueue, UplinkQueue
 
@@ -65,6 +65,7 @@ class SessionRunner:
         tools: runs tools.
         observers: listen to every event.
         clock: monotonic time.
+        tape: keeps what happens, if the session is recorded.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class SessionRunner:
         tools: ToolRunner,
         observers: Sequence[Observer],
         clock: Clock,
+        tape: Tape | None = None,
     ) -> None:
         self.session_id = session_id
         self._machine = machine
@@ -85,6 +87,7 @@ class SessionRunner:
         self._tools = tools
         self._observers = observers
         self._clock = clock
+        self._tape = tape
         self._uplink = UplinkQueue()
         self._uplink_changed = asyncio.Event()
         self._downlink_changed = asyncio.Event()
@@ -141,8 +144,11 @@ class SessionRunner:
     async def next_event(self) -> SessionEvent | None:
         """Return the next event for the client, speech at the pace of the listener; None after SessionEnded. May be cancelled."""
         while True:
-            event = self._playback.pop(self._clock.now())
+            now = self._clock.now()
+            event = self._playback.pop(now)
             if event is not None:
+                if self._tape is not None:
+                    self._tape.delivered(now)
                 return event
             ready_at = self._playback.ready_at()
             if ready_at is None and self.is_over:
@@ -185,6 +191,8 @@ class SessionRunner:
             await asyncio.gather(*(stream.close() for stream in self._streams.values()))
         finally:
             self._tools.forget(self.session_id)
+            if self._tape is not None:
+                self._tape.close()
 
     def _apply(self, given: Input) -> None:
         """Tell the machine and do what it asks for.
@@ -201,7 +209,13 @@ class SessionRunner:
 
     def _step(self, given: Input) -> None:
         now = self._clock.now()
-        for effect in self._machine.handle(given, now):
+        effects: list[Effect] | None = None
+        try:
+            effects = self._machine.handle(given, now)
+        finally:  # what breaks the machine is worth knowing most
+            if self._tape is not None:
+                self._tape.record(given, now, effects)
+        for effect in effects:
             self._perform(effect, now)
         self._arm(now)
 
