@@ -3,6 +3,7 @@
 import { element, toolBody, toolSummary } from "./elements.js";
 import { EventLog } from "./event-log.js";
 import { NovaVoice } from "./nova-voice.js";
+import { StatusLine } from "./status-line.js";
 import { chooseLanguage, EXAMPLES, STRINGS, translate } from "./strings.js";
 import { setUpTabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
@@ -36,6 +37,7 @@ const eventLog = new EventLog(
   byIds({ rows: "events-rows", empty: "events-empty", count: "events-count", filter: "events-filter", periodic: "events-periodic", panel: "panel-events" }),
 );
 const waveform = new Waveform(byId("waveform"));
+const statusLine = new StatusLine(byIds({ line: "link", text: "link-text", seconds: "link-seconds" }), t);
 const voice = new NovaVoice({ url: socketUrl("/") });
 
 function socketUrl(path) {
@@ -61,6 +63,8 @@ function applyLanguage() {
   showTools();
   showUsage();
   showBanner();
+  showLinkFigures(voice.diagnostics().link);
+  statusLine.render();
 }
 
 function showExamples() {
@@ -119,6 +123,12 @@ function showMetrics(figures) {
   byId("gauge-network").textContent = ms(figures.network_rtt_ms);
   byId("gauge-buffer").textContent = ms(figures.player.target_ms);
   byId("gauge-gaps").textContent = figures.player.underruns === undefined ? "–" : String(figures.player.underruns);
+  showLinkFigures(figures.link);
+}
+
+function showLinkFigures({ resumes, dropped_ms: dropped }) {
+  byId("link-figures").hidden = resumes + dropped.up + dropped.down === 0;
+  if (!byId("link-figures").hidden) byId("link-figures").textContent = t("timeline.link", { resumes, ...dropped });
 }
 
 function showLevel({ who, rms, at }) {
@@ -190,7 +200,6 @@ function onMessage({ direction, at, message }) {
   if (direction === "out") return;
   timeline.message(message, at);
   if (message.type === "session.started") onStarted(message, at);
-  if (message.type === "session.ended") onEnded();
   if (message.type === "interrupted") waveform.mark(at);
   if (message.type === "usage") {
     usage = message;
@@ -217,10 +226,12 @@ function onStarted(message, at) {
   for (const text of waitingTexts.splice(0)) voice.sendText(text);
 }
 
-function onEnded() {
+function onState({ state }) {
+  showState();
+  if (state !== "ended" || restartWith === null) return;
   const choice = restartWith;
   restartWith = null;
-  if (choice) queueMicrotask(() => start(choice));
+  queueMicrotask(() => start(choice));
 }
 
 function onMark({ name, at, ms }) {
@@ -329,7 +340,8 @@ function listen() {
   voice.addEventListener("level", ({ detail }) => showLevel(detail));
   voice.addEventListener("metrics", ({ detail }) => showMetrics(detail));
   voice.addEventListener("problem", ({ detail }) => showProblem(detail));
-  voice.addEventListener("state", () => showState());
+  voice.addEventListener("state", ({ detail }) => onState(detail));
+  voice.addEventListener("link", ({ detail }) => statusLine.show(detail));
   for (const id of ["start", "welcome-start"]) byId(id).addEventListener("click", () => start({ microphone: true }));
   byId("end").addEventListener("click", () => voice.end());
   byId("mute").addEventListener("click", toggleMute);

@@ -124,9 +124,9 @@ export class AudioDevice {
     this.microphone?.port.postMessage({ type: "stop" });
   }
 
-  /** Give one chunk of speech to the player; the buffer is transferred. */
+  /** Give one chunk of speech to the player; the samples' buffer is transferred. */
   play(turn, hertz, pcm) {
-    this.player?.port.postMessage({ type: "speech", turn, hertz, pcm }, [pcm]);
+    this.player?.port.postMessage({ type: "speech", turn, hertz, pcm }, [pcm.buffer]);
   }
 
   /** Mark the end of a turn's speech. */

@@ -1,26 +1,42 @@
-/** The WebSocket: opens in bounded time, measures the round trip, and says whether trying again makes sense. */
+/** The WebSocket: opens in bounded time, notices when the network is gone, and says whether trying again makes sense. */
+
+import { Liveness, TICK_MS } from "./liveness.js";
 
 export const SUBPROTOCOL = "nova-sonic.v1";
 
+/** Close code of a connection that ended without one. */
+export const LOST = 1006;
+
+/** Close code of a connection that we give up: others of ours would end the session. */
+const COMING_BACK = 4000;
+
 const OPEN_TIMEOUT_MS = 10_000;
-const PING_MS = 3_000;
 const RETRY_BASE_MS = 500;
 const RETRY_CAP_MS = 20_000;
 
 /** Close codes after which trying again would fail in the same way. */
-const FINAL_CLOSE_CODES = new Set([1002, 1003, 1007, 1008, 1009, 4401, 4403]);
+const FINAL_CLOSE_CODES = new Set([1002, 1003, 1007, 1008, 1009, 4401, 4403, 4409]);
 
-const CLOSE_PROBLEMS = { 1008: "refused", 1012: "server_leaving", 1013: "server_busy", 4401: "refused", 4403: "refused", 4408: "idle" };
+const CLOSE_PROBLEMS = {
+  1008: "refused",
+  1012: "server_leaving",
+  1013: "server_busy",
+  4401: "refused",
+  4403: "refused",
+  4408: "idle",
+  4409: "taken_over",
+};
 
 /**
  * How long to wait before the next attempt: exponential with full jitter, so that a restarted server is not met by everybody at once.
  *
  * @param {number} attempt from 0
  * @param {() => number} random
+ * @param {number} capMs
  * @returns {number} milliseconds
  */
-export function retryDelay(attempt, random = Math.random) {
-  return Math.round(random() * Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** attempt)) + 100;
+export function retryDelay(attempt, random = Math.random, capMs = RETRY_CAP_MS) {
+  return Math.round(random() * Math.min(capMs, RETRY_BASE_MS * 2 ** attempt)) + 100;
 }
 
 /**
@@ -34,11 +50,14 @@ export function readCloseCode(code) {
 
 export class Connection {
   /**
-   * @param {{text: (data: string) => void, frame: (data: ArrayBuffer) => void, close: (event: CloseEvent) => void, ping: () => void}} listeners
+   * @param {{text: (data: string) => boolean, frame: (data: ArrayBuffer) => void, close: (event: {code: number}) => void, ping: () => void}} listeners
+   *   `text` returns whether the message shows that the server gets what we send
    */
   constructor(listeners) {
     this.listeners = listeners;
     this.socket = null;
+    this.opening = null;
+    this.liveness = null;
   }
 
   get isOpen() {
@@ -55,9 +74,9 @@ export class Connection {
    *
    * @throws {Error} the server cannot be reached, refuses, or does not answer in time
    */
-  async open(url) {
+  async open(url, timeoutMs = OPEN_TIMEOUT_MS) {
     if (this.isOpen) return;
-    this.socket = await this.#connect(url);
+    this.socket = await this.#connect(url, timeoutMs);
   }
 
   /** Send text or bytes; nothing happens when the connection is gone. */
@@ -70,13 +89,35 @@ export class Connection {
     this.socket?.close(code, reason);
   }
 
-  #connect(url) {
+  /** Let the connection go in order to come back on another, without waiting for the other side; the close listener is not told. */
+  drop() {
+    const { socket } = this;
+    this.socket = null;
+    this.liveness = null;
+    clearInterval(this.timer);
+    if (socket) socket.onmessage = null;
+    socket?.close(COMING_BACK);
+    this.opening?.close();
+  }
+
+  /** The network may have changed: find out soon whether the connection lives. */
+  suspect() {
+    this.liveness?.suspect();
+    this.#tick();
+  }
+
+  #connect(url, timeoutMs) {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(url, SUBPROTOCOL);
       socket.binaryType = "arraybuffer";
-      const timer = setTimeout(() => socket.close(), OPEN_TIMEOUT_MS);
+      this.opening = socket;
+      const timer = setTimeout(() => {
+        reject(new Error("the connection could not be opened in time"));
+        socket.close();
+      }, timeoutMs);
       socket.onopen = () => {
         clearTimeout(timer);
+        this.opening = null;
         this.#serve(socket);
         resolve(socket);
       };
@@ -88,14 +129,28 @@ export class Connection {
   }
 
   #serve(socket) {
-    const { text, frame, close, ping } = this.listeners;
-    const timer = setInterval(ping, PING_MS);
-    socket.onmessage = ({ data }) => (typeof data === "string" ? text(data) : frame(data));
+    const { text, frame, close } = this.listeners;
+    clearInterval(this.timer);
+    this.timer = setInterval(() => this.#tick(), TICK_MS);
+    this.liveness = new Liveness(performance.now());
+    socket.onmessage = ({ data }) => {
+      const isAnswer = typeof data === "string" ? text(data) : frame(data);
+      this.liveness?.heard(isAnswer === true);
+    };
     socket.onclose = (event) => {
-      clearInterval(timer);
       if (this.socket !== socket) return;
+      clearInterval(this.timer);
       this.socket = null;
+      this.liveness = null;
       close(event);
     };
+  }
+
+  #tick() {
+    const verdict = this.liveness?.tick(performance.now());
+    if (verdict === "ping") this.listeners.ping();
+    if (verdict !== "dead") return;
+    this.drop();
+    this.listeners.close({ code: LOST });
   }
 }

@@ -4,7 +4,7 @@ import { element } from "./elements.js";
 
 const KEPT = 5000;
 const DRAWN = 400;
-const PERIODIC = new Set(["ping", "pong", "playback", "usage"]);
+const PERIODIC = new Set(["ping", "pong", "ack", "playback", "usage"]);
 
 export class EventLog {
   constructor({ rows, empty, count, filter, periodic, panel }) {

@@ -8,30 +8,26 @@ export const MICROPHONE = 1;
 export const SPEECH = 2;
 
 /**
- * Encode a frame.
+ * Write the header into a frame whose samples are there already, so that nothing is copied.
  *
+ * @param {ArrayBuffer} frame HEADER_BYTES of room, then signed 16-bit little-endian samples
  * @param {{kind: number, turn?: number, seq: number, sampleOffset: number, timeMs: number}} header counters wrap at 32 bits
- * @param {ArrayBuffer} pcm signed 16-bit little-endian samples
- * @returns {ArrayBuffer}
  */
-export function encodeFrame({ kind, turn = 0, seq, sampleOffset, timeMs }, pcm) {
-  const frame = new ArrayBuffer(HEADER_BYTES + pcm.byteLength);
+export function writeHeader(frame, { kind, turn = 0, seq, sampleOffset, timeMs }) {
   const view = new DataView(frame);
   view.setUint8(0, kind);
   view.setUint16(2, turn, true);
   view.setUint32(4, seq, true);
   view.setUint32(8, sampleOffset, true);
   view.setUint32(12, Math.round(timeMs), true);
-  new Uint8Array(frame, HEADER_BYTES).set(new Uint8Array(pcm));
-  return frame;
 }
 
 /**
  * Decode a frame.
  *
  * @param {ArrayBuffer} frame
- * @returns {{kind: number, flags: number, turn: number, seq: number, sampleOffset: number, timeMs: number, pcm: ArrayBuffer} | null}
- *   null when it is too short or does not hold whole samples
+ * @returns {{kind: number, flags: number, turn: number, seq: number, sampleOffset: number, timeMs: number, pcm: Int16Array} | null}
+ *   the samples are a view of the frame; null when it is too short or does not hold whole samples
  */
 export function decodeFrame(frame) {
   if (frame.byteLength < HEADER_BYTES || frame.byteLength % 2 !== 0) return null;
@@ -43,6 +39,6 @@ export function decodeFrame(frame) {
     seq: view.getUint32(4, true),
     sampleOffset: view.getUint32(8, true),
     timeMs: view.getUint32(12, true),
-    pcm: frame.slice(HEADER_BYTES),
+    pcm: new Int16Array(frame, HEADER_BYTES),
   };
 }

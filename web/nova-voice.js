@@ -7,9 +7,10 @@
  *
  * Events (CustomEvent, all with `detail`):
  *   state    {state}                                  see STATES
+ *   link     {status, until}                          LinkStatus's; until when the session waits for its connection
  *   message  {direction: "in" | "out", at, message}   every control message
  *   mark     {name, at, turn, ms?}                    moments measured by the page: user_started, user_stopped, typed, speech_arrived,
- *                                                     heard, silent, drained, gap
+ *                                                     heard, silent, drained, gap, link_lost, link_back
  *   level    {who: "user" | "assistant", rms, at}     about thirty times a second
  *   metrics  {...}                                    diagnostics()
  *   problem  {code, message?, retryable?, ref?}       what went wrong; the server's errors and the page's own
@@ -17,9 +18,13 @@
  */
 
 import { AudioDevice } from "./audio-device.js";
-import { Connection, readCloseCode, retryDelay } from "./connection.js";
-import { decodeFrame, encodeFrame, MICROPHONE, SPEECH } from "./frames.js";
+import { LOST, readCloseCode, retryDelay } from "./connection.js";
+import { HEADER_BYTES } from "./frames.js";
 import { LatencyMeter } from "./latency.js";
+import { LinkStatus } from "./link-status.js";
+import { watchNetwork } from "./network-watch.js";
+import { PlaybackReports } from "./playback-reports.js";
+import { SessionLink } from "./session-link.js";
 import { VoiceActivity } from "./voice-activity.js";
 
 /**
@@ -32,7 +37,6 @@ const LIVE = new Set(["listening", "hearing", "thinking", "speaking"]);
 const INPUT_HERTZ = 16_000;
 const OUTPUT_HERTZ = 24_000;
 const CHUNK_SAMPLES = 512; // 32 ms
-const PLAYBACK_REPORT_MS = 250;
 const START_TIMEOUT_MS = 20_000;
 const END_TIMEOUT_MS = 3_000;
 const RECENT_VOICE_MS = 1_500;
@@ -47,11 +51,15 @@ export class NovaVoice extends EventTarget {
     this.base = base;
     this.state = "ready";
     this.session = null;
-    this.connection = new Connection({
-      text: (data) => this.#onText(data),
-      frame: (data) => this.#onSpeech(data),
-      close: (event) => this.#onClose(event),
-      ping: () => this.#ping(),
+    this.link = new SessionLink({
+      seen: (direction, message) => this.#onSeen(direction, message),
+      message: (message) => this.#onMessage(message),
+      speech: (frame) => this.#onSpeech(frame),
+      away: (until) => this.#onAway(until),
+      back: (how) => this.#onBack(how),
+      refused: (error) => this.#onRefused(error),
+      lost: (event) => this.#onLost(event),
+      unreadable: () => this.#problem({ code: "bad_frame" }),
     });
     this.device = null;
     this.choice = null; // what the running session was started with
@@ -61,9 +69,10 @@ export class NovaVoice extends EventTarget {
     this.latency = new LatencyMeter();
     this.sent = { chunks: 0, samples: 0 };
     this.player = {};
-    this.speech = { samples: 0, frames: 0, missing: 0, nextSeq: null, turn: 0, lastTurn: 0, hertz: OUTPUT_HERTZ };
+    this.speech = { samples: 0, frames: 0, turn: 0, lastTurn: 0, hertz: OUTPUT_HERTZ };
+    this.reports = new PlaybackReports();
+    this.linkStatus = new LinkStatus((change) => this.#onLink(change));
     this.rttMs = null;
-    this.lastReport = 0;
     this.receivedAt = 0; // the message that is being dealt with; what caused it happened before
   }
 
@@ -89,17 +98,12 @@ export class NovaVoice extends EventTarget {
    * @returns {Promise<boolean>} false when the microphone could not be had; a `problem` event said why, and no session was started
    */
   async start({ microphone = true, ...choice } = {}) {
-    this.#cancelRetry();
+    clearTimeout(this.retryTimer);
     this.#openDevice();
     this.#setState("connecting");
-    if (microphone) {
-      try {
-        await this.device.openMicrophone();
-      } catch (error) {
-        this.#setState("ready");
-        this.#problem({ code: error.code ?? "microphone_busy" });
-        return false;
-      }
+    if (microphone && !(await this.addMicrophone())) {
+      this.#setState("ready");
+      return false;
     }
     await this.device.prepared;
     this.choice = choice;
@@ -123,7 +127,7 @@ export class NovaVoice extends EventTarget {
   sendText(text) {
     this.latency.userTyped(this.device.clock, this.isSpeaking);
     this.#mark("typed", performance.now());
-    this.#send({ type: "text", text });
+    this.link.deliver({ type: "text", text });
     this.#setState("thinking");
   }
 
@@ -134,7 +138,7 @@ export class NovaVoice extends EventTarget {
       this.latency.interruptionBegan(this.device.clock);
       this.device.flush(this.speech.turn);
     }
-    this.#send({ type: "interrupt" });
+    this.link.deliver({ type: "interrupt" });
   }
 
   /** Mute or unmute; a muted microphone sends silence. */
@@ -145,32 +149,35 @@ export class NovaVoice extends EventTarget {
 
   /** End the session; the connection stays for the next one. */
   end() {
-    this.#cancelRetry();
+    clearTimeout(this.retryTimer);
     if (this.state === "ready" || this.state === "ended") return;
     this.isEnding = true;
     this.#flushAll();
-    if (this.isLive) {
+    if (this.isLive && this.link.isUp) {
       this.device.stopChunks();
-      this.#send({ type: "end" });
-      this.timer = setTimeout(() => this.connection.close(), END_TIMEOUT_MS);
+      this.#sendEnd();
+      this.timer = setTimeout(() => this.link.close(), END_TIMEOUT_MS);
     } else {
-      this.connection.close();
+      this.link.release();
+      this.link.close();
       this.#finish("ended");
     }
   }
 
   /** Let the connection and the sound hardware go. */
   async close() {
-    this.#cancelRetry();
+    clearTimeout(this.retryTimer);
     this.isEnding = true;
-    this.connection.close();
+    if (this.isLive) this.#sendEnd();
+    this.link.close();
+    this.stopWatching?.();
     await this.device?.close();
     this.device = null;
   }
 
   /** Try again now, after the connection was lost. */
   retry() {
-    this.#cancelRetry();
+    clearTimeout(this.retryTimer);
     return this.#connect();
   }
 
@@ -185,8 +192,9 @@ export class NovaVoice extends EventTarget {
       state: this.state,
       session: this.session,
       context_hertz: this.device?.context.sampleRate ?? null,
-      microphone: { open: this.hasMicrophone, muted: this.isMuted, ...this.sent, buffered_bytes: this.connection.bufferedBytes },
-      speech: { samples: this.speech.samples, frames: this.speech.frames, missing: this.speech.missing },
+      microphone: { open: this.hasMicrophone, muted: this.isMuted, ...this.sent, buffered_bytes: this.link.connection.bufferedBytes },
+      speech: { samples: this.speech.samples, frames: this.speech.frames, missing: this.link.figures.missing },
+      link: { status: this.linkStatus.status, ...this.link.figures, dropped_ms: { ...this.linkStatus.dropped } },
       player: { ...this.player },
       reply_ms: [...this.latency.replies],
       barge_in_ms: [...this.latency.interruptions],
@@ -200,29 +208,31 @@ export class NovaVoice extends EventTarget {
     this.#setState("connecting");
     this.isEnding = false;
     try {
-      await this.connection.open(this.url);
+      await this.link.open(this.url);
     } catch {
-      if (!this.isEnding) this.#lost({ code: 1006 });
+      if (!this.isEnding) this.#retryOrEnd({ code: LOST });
       return;
     }
     if (this.isEnding) {
-      this.connection.close(); // the user ended it while it was being opened
+      this.link.close(); // the user ended it while it was being opened
       return;
     }
     this.#resetSession();
-    this.#send({ type: "hello", protocol: 1, ...this.choice, input_hertz: INPUT_HERTZ, output_hertz: OUTPUT_HERTZ });
-    this.timer = setTimeout(() => this.state === "connecting" && this.connection.close(4000, "no session"), START_TIMEOUT_MS);
+    this.link.hello({ ...this.choice, input_hertz: INPUT_HERTZ, output_hertz: OUTPUT_HERTZ });
+    this.timer = setTimeout(() => this.state === "connecting" && this.link.close(), START_TIMEOUT_MS);
   }
 
-  #onClose(event) {
+  #onLost(event) {
     clearTimeout(this.timer);
     this.rttMs = null;
+    this.linkStatus.back(true);
     if (!this.isLive && this.state !== "connecting") return;
     if (this.isEnding) this.#finish("ended");
-    else this.#lost(event);
+    else this.#retryOrEnd(event);
   }
 
-  #lost({ code }) {
+  /** There is no session any more: a new one is tried for a while, unless that would fail in the same way. */
+  #retryOrEnd({ code }) {
     this.device?.stopChunks();
     this.#flushAll();
     const meaning = readCloseCode(code);
@@ -238,36 +248,47 @@ export class NovaVoice extends EventTarget {
     this.retryTimer = setTimeout(() => this.#connect(), delay);
   }
 
-  #cancelRetry() {
-    clearTimeout(this.retryTimer);
+  #sendEnd() {
+    this.link.send({ type: "end" });
+    this.link.release();
   }
 
-  #ping() {
-    this.#send({ type: "ping", t: Math.round(performance.now() * 1000) / 1000 });
+  // The session waits for its connection: microphone, player, turns and figures go on meanwhile
+
+  #onAway(until) {
+    this.rttMs = null;
+    this.#mark("link_lost", performance.now());
+    this.linkStatus.away(until);
   }
 
-  #send(message) {
-    if (!this.connection.isOpen) return;
-    this.connection.send(JSON.stringify(message));
-    this.#emit("message", { direction: "out", at: performance.now(), message });
+  #onBack({ isAdopted }) {
+    this.#mark("link_back", performance.now());
+    if (isAdopted) this.device.endTurn(this.speech.turn); // another server knows nothing of its rest
+    for (const report of this.reports.recent) this.link.send(report);
+    this.linkStatus.back(isAdopted);
+  }
+
+  #onRefused(error) {
+    this.#flushAll();
+    this.#finish("ended");
+    this.#problem({ ...error, retryable: true }); // with a new session
+  }
+
+  #onLink(change) {
+    this.#emit("link", change);
+    this.#metrics();
   }
 
   // What the server says
 
-  #onText(data) {
-    let message;
-    try {
-      message = JSON.parse(data);
-    } catch {
-      this.#problem({ code: "bad_frame" });
-      return;
-    }
-    this.receivedAt = performance.now();
-    this.#emit("message", { direction: "in", at: this.receivedAt, message });
-    this.#onMessage(message);
+  #onSeen(direction, message) {
+    const at = performance.now();
+    if (direction === "in") this.receivedAt = at;
+    this.#emit("message", { direction, at, message });
   }
 
   #onMessage(message) {
+    this.linkStatus.take(message);
     switch (message.type) {
       case "session.started":
         return this.#onStarted(message);
@@ -287,7 +308,7 @@ export class NovaVoice extends EventTarget {
       case "error":
         return this.#onError(message);
       case "session.ended":
-        return this.#finish("ended");
+        return this.#onEnded(message);
       case "pong":
         return this.#onPong(message);
       default:
@@ -295,15 +316,22 @@ export class NovaVoice extends EventTarget {
     }
   }
 
-  #onStarted(message) {
+  #onStarted({ resume_token: _, ...session }) {
     clearTimeout(this.timer);
     this.attempt = 0;
-    this.session = message;
-    this.speech.hertz = message.output_hertz;
+    this.linkStatus.reset();
+    this.session = session;
+    this.speech.hertz = session.output_hertz;
     this.device.clear();
     this.device.startChunks();
-    this.#ping();
+    this.link.ping();
     this.#setState("listening");
+  }
+
+  #onEnded({ reason }) {
+    this.#finish("ended");
+    const isUnexplained = ["server_leaving", "client_lost"].includes(reason); // an error came before the others
+    if (isUnexplained && !this.isEnding) this.#problem({ code: reason, retryable: true });
   }
 
   /** When the user began to speak: by the page's own measure if it heard something lately, else now. */
@@ -342,14 +370,9 @@ export class NovaVoice extends EventTarget {
     this.#metrics();
   }
 
-  #onSpeech(data) {
-    const frame = decodeFrame(data);
-    if (frame === null || frame.kind !== SPEECH) return;
+  #onSpeech(frame) {
     const { speech } = this;
-    if (speech.nextSeq !== null && frame.seq !== speech.nextSeq) speech.missing += 1;
-    speech.nextSeq = (frame.seq + 1) >>> 0;
-    speech.frames += 1;
-    speech.samples += frame.pcm.byteLength / 2;
+    Object.assign(speech, { frames: speech.frames + 1, samples: speech.samples + frame.pcm.length });
     if (frame.turn !== speech.lastTurn) {
       speech.lastTurn = frame.turn;
       this.#mark("speech_arrived", performance.now(), frame.turn);
@@ -359,14 +382,12 @@ export class NovaVoice extends EventTarget {
 
   // What the worklets say
 
-  #onChunk({ pcm, offset, rms, blocks }) {
+  #onChunk({ frame, offset, rms, blocks }) {
     for (const [level, from, to] of blocks) this.activity.push(level, from, to);
     this.#emit("level", { who: "user", rms, at: performance.now() });
-    if (!this.isLive || !this.connection.isOpen) return;
-    const header = { kind: MICROPHONE, seq: this.sent.chunks, sampleOffset: offset, timeMs: performance.now() };
-    this.connection.send(encodeFrame(header, pcm));
+    if (!this.isLive || !this.link.deliverAudio(frame, offset)) return;
     this.sent.chunks += 1;
-    this.sent.samples += pcm.byteLength / 2;
+    this.sent.samples += (frame.byteLength - HEADER_BYTES) / 2;
   }
 
   #onPlayer(event) {
@@ -389,8 +410,7 @@ export class NovaVoice extends EventTarget {
   #onPlayerStats({ type: _, rms, clock, ...figures }) {
     this.player = figures;
     this.#emit("level", { who: "assistant", rms, at: this.device.toPageClock(clock) });
-    const now = performance.now();
-    if (figures.state === "PLAY" && now - this.lastReport >= PLAYBACK_REPORT_MS) this.#reportPlayback(figures.turn, figures.turn_played_ms);
+    if (figures.state === "PLAY") this.#report(this.reports.progress(figures.turn, figures.turn_played_ms, performance.now()));
     this.#metrics();
   }
 
@@ -406,15 +426,14 @@ export class NovaVoice extends EventTarget {
   }
 
   #onSilent({ turn, heard_ms: heardMs, clock }, mark, ms = null) {
-    this.#reportPlayback(turn, heardMs);
+    this.#report(this.reports.end(turn, heardMs, performance.now()));
     if (mark) this.#mark(mark, this.device.toPageClock(clock), turn, ms);
     if (turn >= this.speech.turn) this.speech.turn = 0;
     if (this.state === "speaking") this.#setState(this.activity.isSpeaking && mark === "silent" ? "hearing" : "listening");
   }
 
-  #reportPlayback(turn, heardMs) {
-    this.lastReport = performance.now();
-    if (this.isLive && !this.isEnding && turn > 0) this.#send({ type: "playback", turn, heard_ms: heardMs });
+  #report(report) {
+    if (report !== null && this.isLive && !this.isEnding) this.link.send(report);
   }
 
   // Own state
@@ -424,6 +443,7 @@ export class NovaVoice extends EventTarget {
       this.device.context.resume();
       return;
     }
+    this.stopWatching = watchNetwork(() => (this.state === "retrying" ? this.retry() : this.link.suspect()));
     this.device = new AudioDevice(
       { inputHertz: INPUT_HERTZ, chunkSamples: CHUNK_SAMPLES, base: this.base },
       {
@@ -437,7 +457,8 @@ export class NovaVoice extends EventTarget {
   #resetSession() {
     this.session = null;
     this.sent = { chunks: 0, samples: 0 };
-    this.speech = { ...this.speech, samples: 0, frames: 0, missing: 0, nextSeq: null, turn: 0, lastTurn: 0 };
+    this.speech = { ...this.speech, samples: 0, frames: 0, turn: 0, lastTurn: 0 };
+    this.reports = new PlaybackReports();
   }
 
   #finish(state) {
@@ -445,6 +466,7 @@ export class NovaVoice extends EventTarget {
     this.device?.stopChunks();
     this.device?.closeMicrophone();
     this.speech.turn = 0;
+    this.linkStatus.back(true);
     this.#setState(state);
   }
 

@@ -37,6 +37,7 @@ async def test_the_session_is_asked_for_in_the_browsers_language(chromium: Chrom
             "language": "es",
             "input_hertz": 16_000,
             "output_hertz": 24_000,
+            "resume": True,
         }
         assert hello == wanted
         await expect(page.locator("#backend")).to_have_text("emulador · es · carlos")

@@ -2,12 +2,13 @@
  * The microphone: mixes down, resamples to the model's rate and cuts into chunks.
  *
  * In:  {type: "start"} (a new session: offsets begin at 0), {type: "stop"}, {type: "mute", muted}
- * Out: {type: "chunk", pcm: ArrayBuffer (transferred Int16), offset, rms, blocks: [[rms, fromMs, toMs], ...]}
+ * Out: {type: "chunk", frame: ArrayBuffer (transferred; room for a frame's header, then Int16), offset, rms, blocks: [[rms, fromMs, toMs], ...]}
  *
  * While a session runs, samples never stop: a muted or missing microphone gives silence, because the model needs silence in the stream to
  * find the end of a turn (Amazon Nova user guide, "send silence").
  */
 
+import { HEADER_BYTES } from "../frames.js";
 import { Resampler } from "../resampler.js";
 
 class Microphone extends AudioWorkletProcessor {
@@ -40,7 +41,7 @@ class Microphone extends AudioWorkletProcessor {
   }
 
   #newChunk() {
-    this.chunk = new Int16Array(this.chunkSamples);
+    this.chunk = new Int16Array(new ArrayBuffer(HEADER_BYTES + 2 * this.chunkSamples), HEADER_BYTES);
     this.filled = 0;
     this.energy = 0;
     this.blocks = [];
@@ -76,8 +77,8 @@ class Microphone extends AudioWorkletProcessor {
 
   #send() {
     const rms = Math.sqrt(this.energy / this.chunkSamples) / 32768;
-    const pcm = this.chunk.buffer;
-    this.port.postMessage({ type: "chunk", pcm, offset: this.offset, rms, blocks: this.blocks }, [pcm]);
+    const frame = this.chunk.buffer;
+    this.port.postMessage({ type: "chunk", frame, offset: this.offset, rms, blocks: this.blocks }, [frame]);
     this.offset += this.chunkSamples;
     this.#newChunk();
   }

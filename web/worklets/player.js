@@ -1,7 +1,7 @@
 /**
  * The speaker: plays what PlayerCore decides, and measures what it played.
  *
- * In:  {type: "speech", turn, hertz, pcm: ArrayBuffer (transferred Int16)}, {type: "end", turn}, {type: "flush", turn}, {type: "clear"}
+ * In:  {type: "speech", turn, hertz, pcm: Int16Array (its buffer transferred)}, {type: "end", turn}, {type: "flush", turn}, {type: "clear"}
  * Out: PlayerCore's reports, with `clock` in milliseconds of the context's clock; {type: "stats", ...} about thirty times a second.
  */
 
@@ -22,7 +22,7 @@ class Player extends AudioWorkletProcessor {
 
   #onMessage(message) {
     const clock = (1000 * currentFrame) / sampleRate;
-    if (message.type === "speech") this.core.push(message.turn, new Int16Array(message.pcm), message.hertz, clock);
+    if (message.type === "speech") this.core.push(message.turn, message.pcm, message.hertz, clock);
     else if (message.type === "end") this.core.end(message.turn);
     else if (message.type === "flush") this.core.flush(message.turn, clock);
     else if (message.type === "clear") this.core = new PlayerCore(sampleRate, (event) => this.port.postMessage(event));

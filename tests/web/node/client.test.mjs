@@ -3,24 +3,32 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { readCloseCode, retryDelay } from "../../../web/connection.js";
-import { decodeFrame, encodeFrame } from "../../../web/frames.js";
+import { decodeFrame, HEADER_BYTES, writeHeader } from "../../../web/frames.js";
 import { LatencyMeter } from "../../../web/latency.js";
 import { chooseLanguage, EXAMPLES, STRINGS, translate } from "../../../web/strings.js";
 import { TranscriptModel, turnText } from "../../../web/transcript-model.js";
 import { VoiceActivity } from "../../../web/voice-activity.js";
 
+function encoded(header, samples) {
+  const frame = new ArrayBuffer(HEADER_BYTES + 2 * samples.length);
+  new Int16Array(frame, HEADER_BYTES).set(samples);
+  writeHeader(frame, header);
+  return frame;
+}
+
 test("a frame's header is sixteen little-endian bytes", () => {
-  const pcm = Int16Array.of(1, -2).buffer;
-  const frame = encodeFrame({ kind: 1, turn: 0x0203, seq: 0x04050607, sampleOffset: 512, timeMs: 1000.4 }, pcm);
+  const frame = encoded({ kind: 1, turn: 0x0203, seq: 0x04050607, sampleOffset: 512, timeMs: 1000.4 }, [1, -2]);
 
   assert.equal(Buffer.from(frame).toString("hex"), "01000302070605040002" + "0000e80300000100feff");
 });
 
-test("a decoded frame is what was encoded", () => {
+test("a decoded frame is what was encoded, without a copy of its samples", () => {
   const header = { kind: 2, turn: 7, seq: 4_294_967_295, sampleOffset: 5, timeMs: 6 };
-  const decoded = decodeFrame(encodeFrame(header, Int16Array.of(3, 4).buffer));
+  const frame = encoded(header, [3, 4]);
+  const decoded = decodeFrame(frame);
 
-  assert.deepEqual({ ...decoded, pcm: [...new Int16Array(decoded.pcm)] }, { ...header, flags: 0, pcm: [3, 4] });
+  assert.deepEqual({ ...decoded, pcm: [...decoded.pcm] }, { ...header, flags: 0, pcm: [3, 4] });
+  assert.equal(decoded.pcm.buffer, frame);
 });
 
 test("a frame that is too short or holds half a sample is refused", () => {
@@ -31,12 +39,14 @@ test("a frame that is too short or holds half a sample is refused", () => {
 test("attempts to reconnect spread out and are capped", () => {
   assert.deepEqual([0, 1, 2, 3, 20].map((attempt) => retryDelay(attempt, () => 1)), [600, 1100, 2100, 4100, 20_100]);
   assert.equal(retryDelay(5, () => 0), 100);
+  assert.equal(retryDelay(5, () => 1, 3000), 3100);
 });
 
 test("a policy violation is final, a restart is not", () => {
   assert.deepEqual(readCloseCode(1008), { problem: "refused", isFinal: true });
   assert.deepEqual(readCloseCode(1012), { problem: "server_leaving", isFinal: false });
   assert.deepEqual(readCloseCode(1006), { problem: null, isFinal: false });
+  assert.deepEqual(readCloseCode(4409), { problem: "taken_over", isFinal: true });
 });
 
 test("both languages have the same keys and the same values to fill in", () => {
@@ -160,7 +170,7 @@ test("the frame in the protocol's reference page is what is sent", async () => {
   const { readFile } = await import("node:fs/promises");
   const page = await readFile(new URL("../../../docs/reference/binary-dialect.md", import.meta.url), "utf8");
   const [example] = page.match(/^01 00 [0-9a-f ]+$/m);
-  const frame = encodeFrame({ kind: 1, seq: 3, sampleOffset: 1536, timeMs: 1000 }, Int16Array.of(1, -2).buffer);
+  const frame = encoded({ kind: 1, seq: 3, sampleOffset: 1536, timeMs: 1000 }, [1, -2]);
 
   assert.equal(Buffer.from(frame).toString("hex"), example.replaceAll(" ", ""));
 });
