@@ -176,11 +176,12 @@ def table_request(definition: TableDefinition) -> dict[str, Any]:
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in definition.key_attributes()],
         "KeySchema": _key_schema(PARTITION, SORT),
-        "GlobalSecondaryIndexes": [
+    }
+    if definition.indexes:  # the service refuses an empty list
+        request["GlobalSecondaryIndexes"] = [
             {"IndexName": index.name, "KeySchema": _key_schema(index.partition, index.sort), "Projection": {"ProjectionType": "ALL"}}
             for index in definition.indexes
-        ],
-    }
+        ]
     if definition.stream is not None:
         request["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": definition.stream}
     return request

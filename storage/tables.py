@@ -1,6 +1,6 @@
 """The tables as data: one source for the server, the seed script, the infrastructure and the tests.
 
-Both tables carry a few internal records beside the public ones. Their keys have other prefixes and they carry none of the index
+The first two carry a few internal records beside the public ones. Their keys have other prefixes and they carry none of the index
 attributes, so no index ever shows them:
 
 orders        REQUEST#{hash}       how a tool call left its order (idempotency), until expiresAt
@@ -9,6 +9,7 @@ orders        REQUEST#{hash}       how a tool call left its order (idempotency),
 appointments  REQUEST#{hash}, COUNTER#APPOINTMENT, ATTEMPTS#... likewise
               SLOT#{doctor}#{time} five minutes of one doctor's time, held by one appointment, until expiresAt
               DOCTOR#{key}         how a doctor's name is spelt
+sessions      SESSION#{handle}     a conversation that another process may go on with, sealed, until expiresAt
 """
 
 from dataclasses import dataclass
@@ -71,3 +72,8 @@ def appointments_table(name: str = "nova-sonic-appointments") -> TableDefinition
             Index("StatusIndex", "status"),
         ),
     )
+
+
+def sessions_table(name: str = "nova-sonic-sessions") -> TableDefinition:
+    """Return the definition of the table of parked sessions under the name that this installation gives it."""
+    return TableDefinition(name, stream=None)
