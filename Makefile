@@ -10,7 +10,7 @@ ARGS ?=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev needs run seed test demo-check conformance container-check check format docs bench lock clean
+.PHONY: help setup setup-dev needs run seed test test-slow demo-check conformance container-check check format docs bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +32,11 @@ run: setup ## Talk to the assistant on this machine: server, Nova Sonic Local an
 seed: setup ## Write the example orders and appointments into the embedded database
 	@STORAGE=sqlite $(PYTHON_VENV) scripts/seed_data.py $(ARGS)
 
-test: needs ## Run all tests but the container ones
+test: needs ## Run all tests but the container and the slow ones
 	@$(PYTEST) $(ARGS)
+
+test-slow: setup-dev ## Play 10,000 simulated conversations of an hour each, on every core (about an hour)
+	@$(PYTEST) tests/session -m slow -s $(ARGS)
 
 demo-check: needs ## Run the spoken end-to-end conversations only
 	@$(PYTEST) tests/e2e $(ARGS)

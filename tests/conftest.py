@@ -10,7 +10,7 @@ from tests import needs
 settings.register_profile("steady", deadline=None, derandomize=True)  # the same examples everywhere, and no clock as a judge
 settings.load_profile("steady")
 
-ON_REQUEST = ("container",)
+ON_REQUEST = ("container", "slow")
 """Markers of tests that run only when -m asks for them."""
 
 
