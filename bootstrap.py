@@ -20,6 +20,7 @@ from api.health import Check, Health
 from config import ASSISTANTS, LOCAL_FOLDER, ROOT, Settings, StorageKind
 from local_emulator import EmulatorFailed, LocalEmulator
 from observers.session_log import SessionLog
+from observers.trace_files import TraceFiles
 from s2s.bedrock.client import NovaSonicClient, region_endpoint
 from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
 from s2s.bedrock.http2.proxy import proxy_for
@@ -129,6 +130,7 @@ class Application:
         counters: of the process.
         clock: monotonic seconds.
         resources: closed last, in reverse order.
+        traces: of sessions, if the settings name a folder.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class Application:
         counters: Counters,
         clock: Clock,
         resources: AsyncExitStack,
+        traces: TraceFiles | None = None,
     ) -> None:
         self.registry = registry
         self.health = health
@@ -149,6 +152,7 @@ class Application:
         self._counters = counters
         self._clock = clock
         self._resources = resources
+        self._traces = traces
         self._servers: list[WebSocketServer | HealthServer] = []
         self._monitor: asyncio.Task[None] | None = None
 
@@ -174,6 +178,13 @@ class Application:
         """Take no session any more and let those that live finish their turn; /ready says no from now on."""
         log.info("server.draining", sessions=self.registry.live)
         await self.registry.drain(seconds)
+
+    def toggle_traces(self) -> None:
+        """Record the conversations that open from now on, or no longer."""
+        if self._traces is None:
+            log.warning("traces.unavailable", reason="SESSION_TRACE_DIR is not set")
+        else:
+            log.info("traces.on" if self._traces.toggle() else "traces.off")
 
     async def stop(self) -> None:
         """Close everything that is still open."""
@@ -217,6 +228,7 @@ async def build(
         assistants = load_assistants()
         model = model or await _open_model(settings, resources, found)
         tools = tools or await open_tools(settings, database, resources, found)
+        traces = open_traces(settings, resources)
         registry = SessionRegistry(
             model=model,
             tools=tools,
@@ -225,6 +237,7 @@ async def build(
             observers=(SessionLog(counters, clock), *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
+            recorder=traces,
         )
     except BaseException:
         await resources.aclose()
@@ -233,7 +246,33 @@ async def build(
     answers: dict[str, Answer] = {"/health": health.alive, "/ping": health.alive, "/ready": health.ready}
     answers["/config"] = _config_answer(settings, assistants)
     site = Site(load_assets(ROOT / "web"), answers)
-    return Application(registry=registry, health=health, site=site, settings=settings, counters=counters, clock=clock, resources=resources)
+    return Application(
+        registry=registry,
+        health=health,
+        site=site,
+        settings=settings,
+        counters=counters,
+        clock=clock,
+        resources=resources,
+        traces=traces,
+    )
+
+
+def open_traces(settings: Settings, resources: AsyncExitStack) -> TraceFiles | None:
+    """Return what records conversations, or None where no folder is named.
+
+    Raises:
+        StartFailed: the folder cannot be written to.
+    """
+    if settings.trace_folder is None:
+        return None
+    try:
+        traces = TraceFiles(settings.trace_folder, every=settings.trace_every, is_masked=settings.is_trace_masked)
+    except OSError as error:
+        raise StartFailed(f"SESSION_TRACE_DIR cannot be used: {error}") from error
+    traces.start()
+    resources.push_async_callback(asyncio.to_thread, traces.close)
+    return traces
 
 
 def load_assistants() -> dict[str, AssistantProfile]:

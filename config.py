@@ -26,6 +26,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
 _ASSISTANT = re.compile(r"[a-z0-9_-]{1,64}")
 _MIN_SALT = 16
+_MAX_SAMPLING = 1_000_000
 _SHOWN_CHARACTERS = 60
 
 
@@ -137,6 +138,25 @@ def _origins(value: str) -> tuple[str, ...]:
         if origin != "*" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query):
             raise ValueError("must be origins like https://host, separated by commas, or *")
     return origins
+
+
+def _sampling(value: str) -> int:
+    """Return the one of how many sessions that is recorded, 0 for none."""
+    match value.lower().partition(":"):
+        case ("all", "", ""):
+            return 1
+        case ("off", "", ""):
+            return 0
+        case ("every", ":", number) if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= _MAX_SAMPLING:
+            return int(number)
+        case _:
+            raise ValueError(f"must be all, off, or every:N with a number from 1 to {_MAX_SAMPLING}")
+
+
+def _yes_or_no(value: str) -> bool:
+    if value.lower() not in {"yes", "no"}:
+        raise ValueError("must be yes or no")
+    return value.lower() == "yes"
 
 
 def _salt(value: str) -> str:
@@ -259,6 +279,24 @@ class Settings:
         _number(0, 3600),
         20,
         unit="seconds",
+    )
+
+    trace_folder: Path | None = _setting(
+        "SESSION_TRACE_DIR", "Folder that conversations are recorded into, to be replayed; none are without.", _path, None, shown=""
+    )
+    trace_every: int = _setting(
+        "SESSION_TRACE",
+        "Which conversations are recorded: all, every:N for one of N, or off until SIGUSR1, which turns recording on and off.",
+        _sampling,
+        1,
+        shown="all",
+    )
+    is_trace_masked: bool = _setting(
+        "SESSION_TRACE_MASK",
+        "yes records other words of the same shape instead of what people said and tools returned; no records it as it was.",
+        _yes_or_no,
+        True,
+        shown="yes",
     )
 
     @classmethod

@@ -97,6 +97,7 @@ async def serve(settings: Settings) -> int:
         application = building.result()
         try:
             await application.start(listening)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, application.toggle_traces)
             announce(settings, listening)
             await signals.get()
             await ends_first(asyncio.create_task(application.drain(settings.drain_seconds)), signals)

@@ -18,12 +18,11 @@ from typing import BinaryIO, Final
 
 import structlog
 
-from session.calls import Calls
 from session.effects import Effect, Finish, Input
 from session.interfaces import Tape
 from session.masking import Mask
 from session.origin import Origin
-from session.trace import Note, Piece, Step, TraceWriter, delivered_piece, piece_of
+from session.trace import Note, Piece, Step, TraceWriter, delivered_piece, own_words, piece_of
 from session.trace_values import unchanged
 
 log = structlog.get_logger()
@@ -109,8 +108,7 @@ class TraceFile:
     def __init__(self, tape: SessionTape, folder: Path, *, is_masked: bool, limit_bytes: int) -> None:
         self.tape = tape
         origin = tape.origin
-        own_words = (Calls().note(), *(tool.name for tool in origin.tools), *origin.plan.hidden_markers)
-        conceal = Mask(secrets.token_bytes(MASK_KEY_BYTES), own_words) if is_masked else unchanged
+        conceal = Mask(secrets.token_bytes(MASK_KEY_BYTES), own_words(origin)) if is_masked else unchanged
         self._writer = TraceWriter(origin, tape.started or 0.0, conceal, is_masked=is_masked)
         self._compressor = zlib.compressobj(wbits=_GZIP)
         self._limit_bytes = limit_bytes
@@ -209,7 +207,12 @@ class TraceFiles:
         if not self._every:
             return None
         self._opened += 1
-        return None if (self._opened - 1) % self._every else SessionTape(origin, self._begin)
+        return None if (self._opened - 1) % self._every else SessionTape(origin, self._new.append)
+
+    def start(self) -> None:
+        """Write from now on, in a thread."""
+        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Write what is left and end; blocks for END_SECONDS at most."""
@@ -223,12 +226,6 @@ class TraceFiles:
             self._attempt(self._new.popleft(), None)
         for file in tuple(self._files):
             self._attempt(file.tape, file)
-
-    def _begin(self, tape: SessionTape) -> None:
-        self._new.append(tape)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
-            self._thread.start()
 
     def _attempt(self, tape: SessionTape, file: TraceFile | None) -> None:
         """Make or write one file; whatever goes wrong with it ends this one alone."""

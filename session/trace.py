@@ -17,8 +17,9 @@ from typing import Any
 
 import orjson
 
-from s2s.events import AudioInput, AudioOutput
+from s2s.events import AudioInput, AudioOutput, ToolUse
 from s2s.wire import Json
+from session.calls import Calls
 from session.effects import Effect, Emit, Input, ModelEvent, Send, Tick
 from session.events import SendAudio, SpeechChunk
 from session.origin import Origin
@@ -135,6 +136,14 @@ def _speech_piece(generation: int, event: AudioOutput, effect: Effect | None, no
 def delivered_piece(now: float) -> Piece:
     """Return that an event left the listener's queue."""
     return (now, Kind.DELIVERED, 0, _NO_KEY)
+
+
+def own_words(origin: Origin) -> tuple[str, ...]:
+    """Return the texts of a session that are nobody's secret: names of its tools, markers, and the sentences of the machine itself."""
+    calls = Calls()
+    calls.called(ToolUse("", "", "", "", "", "", "{}"), 0, 0)
+    calls.done("", "", None)
+    return (calls.note(), *(tool.name for tool in origin.tools), *origin.plan.hidden_markers)
 
 
 def effects_of(effects: Sequence[Effect] | None, given: Input, conceal: Conceal = unchanged) -> Json:
@@ -261,6 +270,8 @@ class TraceReader:
             return self._read_run(row)
         if "i" in row:
             return (RecordedStep(self._now(row.get("t")), decode(row["i"], Input), row.get("e")),)
+        if not row.keys() <= set(Note):
+            raise TraceError("a line of no known kind")
         return tuple(Note(name) for name in row)
 
     def _read_run(self, row: dict[str, Json]) -> Iterable[Piece]:

@@ -148,7 +148,7 @@ def _decode(value: Json, kind: object) -> Any:
 
 def _decode_simple(value: Json, kind: type) -> Any:
     if issubclass(kind, Enum):
-        return kind(value)
+        return kind(value) if any(value == each.value for each in kind) else None
     if kind is bytes and isinstance(value, int) and value <= AUDIO_LIMIT_BYTES:
         return bytes(value)
     if kind is float and isinstance(value, int | float):
