@@ -378,7 +378,7 @@ class SessionMachine:
         return [*effects, Send(self._wording.typed_turn(text))]
 
     def _model_said(self, event: OutputEvent, now: float) -> list[Effect]:
-        if self._playback.is_overfull():
+        if self._playback.is_overfull(now):
             return self._failed(TooSlow())
         if isinstance(event, ToolUse) and self._calls.knows(event.tool_use_id):
             self.statistics.duplicate_tool_calls += 1  # a second result for one id would end the stream

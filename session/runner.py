@@ -227,7 +227,7 @@ class SessionRunner:
                 self._uplink_changed.set()
             case Emit(event):
                 self._tell_observers(event)
-                self._playback.put(event)
+                self._playback.put(event, now)
                 self._downlink_changed.set()
             case Flush(turn):
                 self._playback.flush(turn, now)

@@ -192,7 +192,7 @@ class Conversation:
         effects = self.machine.handle(given, self.now)
         for effect in effects:
             if isinstance(effect, Emit):
-                self.playback.put(effect.event)
+                self.playback.put(effect.event, self.now)
             elif isinstance(effect, Flush):
                 self.playback.flush(effect.turn, self.now)
         self.effects += effects

@@ -310,7 +310,7 @@ class SimulatedCall:
     # Promises
 
     def _emitted(self, event: SessionEvent) -> None:
-        self._playback.put(event)
+        self._playback.put(event, self.agenda.now)
         match event:
             case TranscriptUpdated(_, Role.USER, _, text):
                 self._asked += WORDS_OF_USER.findall(text)

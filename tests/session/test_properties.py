@@ -162,7 +162,7 @@ class AnySession(RuleBasedStateMachine):
                     self.send_what_waits()
                 case Emit(event):
                     self.told.append(event)
-                    self.playback.put(event)
+                    self.playback.put(event, self.now)
                 case Flush(turn):
                     self.playback.flush(turn, self.now)
                 case Finish():
@@ -359,7 +359,7 @@ class AnySession(RuleBasedStateMachine):
     @invariant()
     def delivery_is_at_most_the_lead_ahead(self) -> None:
         """Pacing holds."""
-        assert self.playback._played_until - self.now <= LEAD_MS / 1_000 + 1e-9
+        assert self.playback._listener.played_until - self.now <= LEAD_MS / 1_000 + 1e-9
 
     @invariant()
     def markers_are_hidden(self) -> None:

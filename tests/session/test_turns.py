@@ -43,7 +43,7 @@ class Scene:
             if isinstance(effect, Flush):
                 self.playback.flush(effect.turn, self.now)
             elif isinstance(effect, Emit):
-                self.playback.put(effect.event)
+                self.playback.put(effect.event, self.now)
                 told.append(effect.event)
         while self.playback.pop(self.now) is not None:
             pass
