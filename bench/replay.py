@@ -173,7 +173,7 @@ class Replay:
         for effect in effects:
             match effect:
                 case Emit(event):
-                    self._playback.put(event)
+                    self._playback.put(event, now)
                 case Flush(turn):
                     self._playback.flush(turn, now)
                 case _:
