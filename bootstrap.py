@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import secrets
 import socket
+import tempfile
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -29,15 +31,18 @@ from s2s.cures import Place, explain
 from s2s.errors import ModelError
 from session.assistant import AssistantError, AssistantProfile, parse_assistant
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
+from session.keeper import SessionKeeper
 from session.registry import SessionRegistry
 from storage.appointments import Appointments
+from storage.cipher import KEY_BYTES, Cipher
 from storage.dynamodb import open_dynamodb
 from storage.errors import StorageError
 from storage.examples import LOCAL_SALT, write_examples
 from storage.orders import Orders
+from storage.parked_sessions import ParkedSessions
 from storage.sqlite import open_sqlite
 from storage.table import Database, Table
-from storage.tables import appointments_table, orders_table
+from storage.tables import appointments_table, orders_table, sessions_table
 from telemetry.counters import Counters
 from telemetry.loop_stalls import LoopStallMonitor
 from tools.catalogue import build_tools
@@ -166,6 +171,8 @@ class Application:
                 origins=OriginPolicy(self._settings.allowed_origins, self._settings.host),
                 counters=self._counters,
                 clock=self._clock,
+                resume_seconds=self._settings.resume_seconds,
+                adopter=self.registry,
             )
         )
         if listening.health:
@@ -187,9 +194,11 @@ class Application:
             log.info("traces.on" if self._traces.toggle() else "traces.off")
 
     async def stop(self) -> None:
-        """Close everything that is still open."""
+        """Close everything that is still open; other processes can have what is kept for them."""
+        self.registry.let_go()
         for server in self._servers:
             await server.stop()
+        await self.registry.close()
         if self._monitor is not None:
             self._monitor.cancel()
             await asyncio.wait({self._monitor})
@@ -227,7 +236,10 @@ async def build(
     try:
         assistants = load_assistants()
         model = model or await _open_model(settings, resources, found)
+        if tools is None and database is None:
+            database = await open_database(settings, resources)
         tools = tools or await open_tools(settings, database, resources, found)
+        keeper = None if database is None else await open_keeper(settings, database, resources, counters)
         traces = open_traces(settings, resources)
         registry = SessionRegistry(
             model=model,
@@ -238,6 +250,7 @@ async def build(
             clock=clock,
             max_sessions=settings.max_sessions,
             recorder=traces,
+            keeper=keeper,
         )
     except BaseException:
         await resources.aclose()
@@ -357,6 +370,59 @@ async def _open_model(settings: Settings, resources: AsyncExitStack, checks: dic
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping
     return client
+
+
+async def open_database(settings: Settings, resources: AsyncExitStack) -> Database:
+    """Return the database that the settings choose.
+
+    Raises:
+        StartFailed: it cannot be opened.
+    """
+    lend_local_credentials(settings)
+    try:
+        is_embedded = settings.storage is StorageKind.SQLITE
+        database: Database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
+    except StorageError as error:
+        raise StartFailed(f"The records cannot be used: {error}") from error
+    resources.push_async_callback(database.aclose)
+    return database
+
+
+async def open_keeper(settings: Settings, database: Database, resources: AsyncExitStack, counters: Counters) -> SessionKeeper | None:
+    """Return what keeps conversations for other processes, None without a key. That the store is away is no reason not to start."""
+    keys = settings.sessions_keys
+    try:
+        if not keys and settings.local:
+            keys = (await asyncio.to_thread(local_key, LOCAL_FOLDER / "sessions.key"),)
+        if not keys or not settings.resume_seconds:
+            missing = "SESSIONS_KEY" if not keys else "RESUME_GRACE_SECONDS"
+            log.warning("sessions.not_kept", reason=f"{missing} is not set: no conversation survives this process")
+            return None
+        table = database.table(sessions_table(settings.sessions_table))
+        if settings.local or settings.storage is StorageKind.SQLITE:
+            await table.create()
+        else:
+            await table.ping()
+    except (StorageError, OSError) as error:
+        log.warning("sessions.not_stored", reason=str(error))
+        if not keys:
+            return None
+    keeper = SessionKeeper(ParkedSessions(table, Cipher(keys)), counters, settings.resume_seconds)
+    resources.push_async_callback(keeper.aclose)
+    return keeper
+
+
+def local_key(path: Path) -> bytes:
+    """Return the key of the processes that share a folder; the first makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        number, draft = tempfile.mkstemp(dir=path.parent)  # for its owner alone
+        with os.fdopen(number, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        with suppress(FileExistsError):  # somebody was faster
+            os.link(draft, path)
+        Path(draft).unlink()
+    return path.read_bytes()
 
 
 async def open_tools(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> ToolRunner:

@@ -5,6 +5,8 @@ collected, so that one start tells all of them. An empty variable counts as unse
 """
 
 # ruff: noqa: RUF009 - the calls in the dataclass make fields, one each
+import base64
+import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from s2s.bedrock.interfaces import Transport
+from storage.cipher import KEY_BYTES
 
 ROOT = Path(__file__).resolve().parent
 ASSISTANTS = ROOT / "assistants"
@@ -165,6 +168,16 @@ def _salt(value: str) -> str:
     return value
 
 
+def _keys(value: str) -> tuple[bytes, ...]:
+    try:
+        keys = tuple(base64.b64decode(part.strip(), validate=True) for part in value.split(","))
+    except binascii.Error:
+        keys = ()
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
+        raise ValueError(f"must be keys of {KEY_BYTES} bytes in base64, separated by commas: openssl rand -base64 {KEY_BYTES}")
+    return keys
+
+
 def _assistant(value: str) -> str:
     if not _ASSISTANT.fullmatch(value) or not (ASSISTANTS / f"{value}.toml").is_file():
         raise ValueError("has no file in assistants/")
@@ -254,6 +267,21 @@ class Settings:
         shown="",
         secret=True,
     )
+    sessions_table: str = _setting(
+        "SESSIONS_TABLE",
+        "Table of the conversations that another process can go on with.",
+        _matching(_TABLE_NAME, "a table name"),
+        "nova-sonic-sessions",
+    )
+    sessions_keys: tuple[bytes, ...] = _setting(
+        "SESSIONS_KEY",
+        "Secret that those conversations are sealed with: 32 bytes in base64; or several, separated by commas, of which the first seals and "
+        "all open. Without it they are not kept and end with their process; with --local there is one in .local/.",
+        _keys,
+        (),
+        shown="",
+        secret=True,
+    )
     clinic_time_zone: ZoneInfo = _setting(
         "CLINIC_TIME_ZONE",
         "Time zone that appointments are spoken of in.",
@@ -278,6 +306,14 @@ class Settings:
         "How long conversations may finish their turn after SIGTERM; keep it 10 s under the container's stop time-out.",
         _number(0, 3600),
         20,
+        unit="seconds",
+    )
+
+    resume_seconds: int = _setting(
+        "RESUME_GRACE_SECONDS",
+        "How long a conversation waits for a client that lost its network; 0 ends it with the connection.",
+        _number(0, 300),
+        30,
         unit="seconds",
     )
 

@@ -4,7 +4,7 @@ Inputs are what happened (besides the client's commands), effects are what shall
 may have several streams one after the other, and nothing that an old one still says may touch the new one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s2s.errors import Remedy
 from s2s.events import InputEvent, OutputEvent, ToolUse
@@ -55,6 +55,7 @@ class StreamFailed:
     remedy: Remedy
     ref: str = ""
     """Of the log line that has the details."""
+    """How many other sessions of the process lost their stream just before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +87,16 @@ class ClientLost:
     """The client lost its connection and may come back: go on without it for a while."""
 
     grace_seconds: float
-    undelivered_ms: float = 0.0
-    """Speech of the latest turn that was sent and has not arrived as far as is known."""
+    undelivered_samples: int = 0
+    """Of the speech of the latest turn, what was sent and has not arrived as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientBack:
     """The client is back, on another connection."""
 
-    undelivered_ms: float = 0.0
-    """Speech of the latest turn that had not arrived, and is sent again now."""
+    undelivered_samples: int = 0
+    """Of the speech of the latest turn, what had not arrived and is sent again now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class Route:
     """Send what waits, and what is sent from now on, on this stream; None lets it wait."""
 
     generation: int | None
+    """What is sent before that: audio that another stream may have heard in part. What of it still waits is not sent twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ class Send:
     """How much audio the group carries; such a group may be dropped when the model stops reading."""
     is_filler: bool = False
     """Silence that keeps the stream alive: of use only while nothing else waits."""
+    number: int = field(default=0, compare=False)
+    """Of the user's audio, counted from 1 in the session; 0 for anything else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What a client can be told. Every error has a stable code; docs/reference/errors.md is generated from this tree.
 
 SessionError
-├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooSlow, NotAllowed
+├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooSlow, NotAllowed,
+│                        ResumeRefused
 ├── AdmissionError       not now: ServerBusy, ServerLeaving
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
@@ -88,6 +89,12 @@ class NotAllowed(ClientError):
     """A choice that the assistant does not offer, for instance an unknown assistant or voice."""
 
     code, message = "not_allowed", "The assistant does not offer this."
+
+
+class ResumeRefused(ClientError):
+    """The session cannot be gone on with: the token is unknown, used, expired or another's, or what the client lacks is not kept."""
+
+    code, close_code, status, message = "resume_refused", 1008, 410, "The conversation is over. Please start a new one."
 
 
 class AdmissionError(SessionError):

@@ -4,15 +4,18 @@ import asyncio
 import random
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from s2s.models import capabilities
 from session.assistant import AssistantProfile, plan_session
 from session.continuation import JITTER_SECONDS
-from session.errors import NotAllowed, ServerBusy, ServerLeaving
+from session.errors import NotAllowed, ServerBusy, ServerLeaving, SessionError
 from session.events import Start
 from session.interfaces import Clock, ModelClient, Observer, Recorder, ToolRunner
+from session.keeper import PARK_RESERVE_SECONDS, SessionKeeper
 from session.origin import Origin
 from session.runner import SessionRunner
+from session.snapshot import SessionSnapshot
 
 
 class SessionRegistry:
@@ -27,6 +30,7 @@ class SessionRegistry:
         clock: monotonic time.
         max_sessions: how many may live at once.
         recorder: of sessions, if any are recorded.
+        keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
     """
 
     def __init__(
@@ -40,20 +44,25 @@ class SessionRegistry:
         clock: Clock,
         max_sessions: int,
         recorder: Recorder | None = None,
+        keeper: SessionKeeper | None = None,
     ) -> None:
         self._model = model
         self._tools = tools
         self._assistants = assistants
         self._default_assistant = default_assistant
-        self._observers = tuple(observers)
+        self._observers = (*observers, keeper) if keeper is not None else tuple(observers)
         self._clock = clock
         self._max_sessions = max_sessions
         self._recorder = recorder
+        self._keeper = keeper
+        self._expected = 0
+        """Sessions of other processes for which a place is kept."""
         self._admitted: list[SessionRunner] = []
         self._live: dict[str, SessionRunner] = {}
         self._is_leaving = False
         self._none_left = asyncio.Event()
         self._none_left.set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def live(self) -> int:
@@ -62,7 +71,7 @@ class SessionRegistry:
         One that has ended without ever having run, because its task was cancelled before its first step, holds no place.
         """
         self._admitted = [runner for runner in self._admitted if not runner.is_over]
-        return len(self._admitted) + len(self._live)
+        return self._expected + len(self._admitted) + len(self._live)
 
     @property
     def is_leaving(self) -> bool:
@@ -75,29 +84,71 @@ class SessionRegistry:
         return not self._is_leaving and self.live < self._max_sessions
 
     def open(self, start: Start) -> SessionRunner:
-        """Admit a session; the caller runs it with `run(runner)`.
+        """Admit a session; the caller has it run with `launch(runner)`.
 
         Raises:
             ServerBusy: all places are taken.
             ServerLeaving: the server ends.
             NotAllowed: there is no such assistant, language or voice.
         """
+        return self._admit(start, str(uuid.uuid4()))
+
+    async def adopt(self, handle: str, principal: str) -> SessionRunner | None:
+        """Admit the session of another process under its own id; None if there is none for this client.
+
+        Nobody is given the same session again, unless it cannot be admitted here: then another process may have it.
+
+        Args:
+            handle: SHA-256, in hexadecimal, of the token that the client comes back with.
+            principal: who asks; a session of somebody else is none.
+
+        Raises:
+            ServerBusy: all places are taken, or nothing can be looked up now.
+            ServerLeaving: the server ends.
+            NotAllowed: there is no such assistant or language any more.
+        """
+        if self._keeper is None:
+            return None
+        self._check_room()
+        self._expected += 1
+        try:
+            snapshot = await self._keeper.take(handle)
+        finally:
+            self._expected -= 1
+        if snapshot is None or snapshot.principal != principal:
+            return None
+        if (former := self._live.get(snapshot.session_id)) is not None:
+            former.park()  # it was adopted elsewhere, has not learnt of it, and its client is back
+        try:
+            runner = self._admit(snapshot.start, snapshot.session_id, snapshot)
+        except SessionError:
+            await self._keeper.give_back(handle, snapshot)
+            raise
+        runner.client.principal, runner.client.upstream = principal, snapshot.upstream
+        runner.client.input_hertz = snapshot.start.input_hertz
+        return runner
+
+    def _check_room(self) -> None:
         if self._is_leaving:
             raise ServerLeaving
         if self.live >= self._max_sessions:
             raise ServerBusy
+
+    def _admit(self, start: Start, session_id: str, snapshot: SessionSnapshot | None = None) -> SessionRunner:
+        self._check_room()
         name = start.assistant or self._default_assistant
         if name not in self._assistants:
             raise NotAllowed(f"There is no assistant {name[:40]!r}.")
-        plan = plan_session(self._assistants[name], start, capabilities(self._model.model_id))
+        plan = plan_session(self._assistants[name], replace(start, assistant=name), capabilities(self._model.model_id))
         origin = Origin(
-            session_id=str(uuid.uuid4()),
+            session_id=session_id,
             model_id=self._model.model_id,
             plan=plan,
             tools=self._tools.specs(plan.tools),
             names_seed=uuid.uuid4().hex,
             renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
             resume_jitter=random.random(),  # noqa: S311  # the same
+            snapshot=snapshot,
         )
         machine, playback = origin.make()
         runner = SessionRunner(
@@ -113,26 +164,48 @@ class SessionRegistry:
         self._admitted.append(runner)
         return runner
 
+    def launch(self, runner: SessionRunner) -> asyncio.Task[None]:
+        """Run an admitted session in a task of the registry's own: no connection takes it with it."""
+        task = asyncio.create_task(self.run(runner))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cut off every session that still runs, and return when all that they opened is closed."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def run(self, runner: SessionRunner) -> None:
         """Run an admitted session to its end and give its place back."""
         if runner in self._admitted:
             self._admitted.remove(runner)
         self._live[runner.session_id] = runner
         self._none_left.clear()
+        if self._keeper is not None:
+            self._keeper.watch(runner)
         try:
             await runner.run()
         finally:
-            self._live.pop(runner.session_id, None)
+            if self._keeper is not None:
+                self._keeper.unwatch(runner)
+            if self._live.get(runner.session_id) is runner:
+                del self._live[runner.session_id]
             if not self._live:
                 self._none_left.set()
 
     async def drain(self, seconds: float) -> None:
-        """Admit nobody any more, end every session politely, and return when all are gone or the time is over."""
+        """Admit nobody any more, park or end every session politely, and return when all are gone or the time is over."""
         self._is_leaving = True
+        longest = seconds
         for runner in (*self._admitted, *self._live.values()):
-            runner.drain(seconds)
+            is_parked = self._keeper is not None and self._keeper.park(runner, seconds)
+            longest = max(longest, PARK_RESERVE_SECONDS if is_parked else 0.0)
+            runner.drain(longest if is_parked else seconds, is_parked=is_parked)
         try:
-            async with asyncio.timeout(seconds + 1.0):
+            async with asyncio.timeout(longest + 1.0):
                 await self._none_left.wait()
         except TimeoutError:
             pass

@@ -14,10 +14,13 @@ from typing import assert_never
 import structlog
 
 from s2s.errors import LocalProtocolError, ModelError, Remedy
+from session.client_link import ClientLink
 from session.effects import (
     FIRST_GENERATION,
     Begin,
     Broken,
+    ClientBack,
+    ClientLost,
     CloseStream,
     Drain,
     Effect,
@@ -28,6 +31,7 @@ from session.effects import (
     KeepAudio,
     ModelEvent,
     OpenStream,
+    Park,
     Route,
     Send,
     StartTool,
@@ -42,6 +46,7 @@ from session.events import Command, End, HistoryTurn, SessionEvent
 from session.interfaces import Clock, ModelClient, ModelStream, Observer, Tape, ToolRunner
 from session.machine import SessionMachine
 from session.queues import PlaybackQueue, UplinkQueue
+from session.snapshot import SessionSnapshot
 
 log = structlog.get_logger()
 
@@ -81,6 +86,9 @@ class SessionRunner:
         tape: Tape | None = None,
     ) -> None:
         self.session_id = session_id
+        self.client = ClientLink()
+        self.flushed_turn = 0
+        """The latest turn whose speech nobody wants to hear any more."""
         self._machine = machine
         self._playback = playback
         self._model = model
@@ -156,9 +164,31 @@ class SessionRunner:
             self._downlink_changed.clear()
             await self._wait_for_downlink(ready_at)
 
-    def drain(self, within_seconds: float) -> None:
-        """End the session politely: when nobody speaks, at the latest after this time."""
-        self._apply(Drain(within_seconds))
+    def drain(self, within_seconds: float, *, is_parked: bool = False) -> None:
+        """End the session politely: when nobody speaks, or when `park` says so, and at the latest after this time."""
+        self._apply(Drain(within_seconds, is_parked))
+
+    def park(self) -> None:
+        """End the session here: another process has it, or may have it."""
+        self._apply(Park())
+
+    def snapshot(self) -> SessionSnapshot:
+        """Return what another process needs to go on with the session."""
+        return self._machine.snapshot(self._clock.now(), self.client.upstream, self.client.principal)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nobody speaks, nothing is to be heard and no tool runs."""
+        return self._machine.is_at_rest(self._clock.now())
+
+    def client_lost(self, grace_seconds: float, undelivered_samples: int) -> None:
+        """Go on without the client for a while; of what it was given last, so many samples did not arrive."""
+        self._apply(ClientLost(grace_seconds, undelivered_samples))
+
+    def client_back(self, undelivered_samples: int) -> None:
+        """Go on with the client, which is given again now what did not arrive."""
+        self._apply(ClientBack(undelivered_samples))
+        self._downlink_changed.set()
 
     async def _wait_for_downlink(self, ready_at: float | None) -> None:
         timer: asyncio.TimerHandle | None = None
@@ -230,6 +260,7 @@ class SessionRunner:
                 self._playback.put(event, now)
                 self._downlink_changed.set()
             case Flush(turn):
+                self.flushed_turn = max(self.flushed_turn, turn)
                 self._playback.flush(turn, now)
             case StartTool(use):
                 self._spawn(self._run_tool(use.tool_use_id, use.tool_name, use.content))

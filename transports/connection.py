@@ -1,27 +1,28 @@
 """One client's socket: frames become commands, events become frames, one session after another.
 
-The connection's own task reads. Beside it a session has two tasks, one that runs it and one that writes what it tells; a task group owns
-all of them, so that however the connection ends, nothing of it is left.
+The connection's own task reads. Beside it, while it holds a session, one task writes what the session tells, and with clients that can come
+back another one acknowledges; a task group owns them, so that however the connection ends, nothing of it is left. The session itself is run
+by the registry: it ends with the connection, or waits for its client to come back on another one.
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from session.errors import ClientError, InternalError, SessionError, WrongOrder
-from session.events import Command, End, SendAudio, SendText, SessionEnded, SessionFailed, Start
+from session.events import Command, End, SendAudio, SendText, Start
 from session.interfaces import Clock
-from session.registry import SessionRegistry
 from session.runner import SessionRunner
 from telemetry.counters import Counters
-from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, encode_for_stranger
-from transports.dialects.interface import Action, Dialect, Frame, Reply
+from transports.attachments import Attachment, Attachments
+from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, dialect_of_stranger
+from transports.dialects.interface import Acknowledge, Action, Dialect, Frame, Lasting, Numbered, Reply, Resume, Resumed, Told
 from transports.flow import ClientFlow
 
 log = structlog.get_logger()
@@ -31,6 +32,11 @@ STRIKES_LIMIT: Final = 20
 IDLE_SECONDS: Final = 600.0
 """A connection without a session is closed after this time."""
 IDLE_CLOSE_CODE: Final = 4408
+REPLACED_CLOSE_CODE: Final = 4409
+ACKNOWLEDGE_SECONDS: Final = 0.25
+"""How often a client is told what has been taken: what it has to keep meanwhile is 8 KB of audio."""
+GOODBYES: Final = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
+"""Codes with which a client says that it is not coming back: asked for, the page is left, none given."""
 FRAMES_PER_TURN: Final = 16
 """Frames that are worked off before other connections get their turn: thousands of tiny ones can come in one read."""
 
@@ -46,9 +52,15 @@ class _Leave(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    runner: SessionRunner
-    running: asyncio.Task[None]
+    attachment: Attachment
     writing: asyncio.Task[None]
+    acknowledging: asyncio.Task[None] | None
+
+    def stop(self) -> None:
+        """Tell the client nothing more."""
+        self.writing.cancel()
+        if self.acknowledging is not None:
+            self.acknowledging.cancel()
 
 
 class Connection:
@@ -56,33 +68,48 @@ class Connection:
 
     Args:
         socket: an open WebSocket.
-        registry: admits sessions.
+        attachments: begins sessions and finds them again.
         clock: monotonic seconds.
         clocks: the same and wall-clock time in milliseconds, for dialects.
         counters: gets `frame_*` and `connection_*`.
+        principal: who the client is; empty for anybody.
     """
 
-    def __init__(self, socket: ServerConnection, registry: SessionRegistry, clock: Clock, clocks: Clocks, counters: Counters) -> None:
+    def __init__(
+        self,
+        socket: ServerConnection,
+        attachments: Attachments,
+        *,
+        clock: Clock,
+        clocks: Clocks,
+        counters: Counters,
+        principal: str = "",
+    ) -> None:
         self._socket = socket
-        self._registry = registry
+        self._attachments = attachments
         self._clock = clock
         self._clocks = clocks
         self._counters = counters
+        self._principal = principal
         self._flow = ClientFlow(clock.now())
         self._dialect: Dialect | None = by_subprotocol(socket.subprotocol, clocks)
+        self._tasks: asyncio.TaskGroup | None = None
         self._session: _Session | None = None
+        self._is_replaced = False
         self._strikes = 0
         self._frames = 0
 
     async def run(self) -> None:
-        """Serve until the socket is closed and the last session has ended."""
+        """Serve until the socket is closed, and the session that it held has ended or waits for its client."""
         self._counters.add("connection_opened")
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                is_lost = False
                 try:
-                    await self._read(tasks)
+                    is_lost = await self._read()
                 finally:
-                    await self._end_session()
+                    await self._leave_session(is_lost=is_lost)
         except* Exception as failure:  # noqa: BLE001 - the task root of a connection
             await self._crashed(failure.exceptions[0])
         finally:
@@ -93,24 +120,38 @@ class Connection:
             closed = {"close_code": self._socket.close_code, "dialect": name, "frames": self._frames, "frames_dropped": dropped}
             log.info("connection.closed", strikes=self._strikes, **closed)
 
-    async def _read(self, tasks: asyncio.TaskGroup) -> None:
-        """Work off frames until the socket ends; those that came just before it are still there and count."""
+    def give_up(self) -> None:
+        """Let another connection have the session, and close this one."""
+        if self._session is None or self._tasks is None:
+            return
+        self._is_replaced = True
+        self._session.stop()
+        self._session = None
+        self._tasks.create_task(self._socket.close(REPLACED_CLOSE_CODE, "another connection has the session"))
+
+    async def _read(self) -> bool:
+        """Work off frames until the socket ends; those that came just before it are still there and count.
+
+        Returns:
+            Whether the client lost its connection, rather than left.
+        """
         try:
-            while True:
+            while not self._is_replaced:
                 frame = await self._receive()
                 self._frames += 1
                 if self._frames % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
                 try:
-                    await self._take(frame, tasks)
+                    await self._take(frame)
                 except SessionError as error:
                     await self._refuse(error, frame)
-        except ConnectionClosed:
-            return
+        except ConnectionClosed as closed:
+            return closed.rcvd is None or (bool(closed.rcvd_then_sent) and closed.rcvd.code not in GOODBYES)
         except TimeoutError:
             await self._socket.close(IDLE_CLOSE_CODE, "no session for too long")
         except _Leave as leave:
             await self._socket.close(leave.code, leave.reason)
+        return False
 
     async def _receive(self) -> Frame:
         if self._running() is not None:
@@ -118,29 +159,45 @@ class Connection:
         async with asyncio.timeout(IDLE_SECONDS):
             return await self._socket.recv()
 
-    async def _take(self, frame: Frame, tasks: asyncio.TaskGroup) -> None:
+    async def _take(self, frame: Frame) -> None:
         if self._dialect is None:
             self._dialect = by_first_frame(frame, self._clocks)
         for action in self._dialect.decode(frame):
             await self._pace(action)
+            if self._is_replaced:
+                return
             match action:
                 case Reply():
                     await self._send(action.frame)
                 case Start():
-                    await self._begin(action, self._dialect, tasks)
+                    await self._begin(action, self._dialect)
+                case Lasting():
+                    await self._begin(action.start, self._dialect, is_lasting=True)
+                case Resume():
+                    await self._resume(action, self._dialect)
+                case Acknowledge():
+                    self._acknowledged(action.number)
+                case Numbered():
+                    await self._submit(action.command, action.number)
                 case _:
                     await self._submit(action)
 
     async def _pace(self, action: Action) -> None:
         """Wait when the client sends more than its share; meanwhile nothing more of it is read."""
         now = self._clock.now()
-        wait = self._flow.audio(action.pcm, now) if isinstance(action, SendAudio) else self._flow.message(now)
+        command = action.command if isinstance(action, Numbered) else action
+        wait = self._flow.audio(command.pcm, now) if isinstance(command, SendAudio) else self._flow.message(now)
         if wait > 0:
             self._counters.add("client_slowed")
             await asyncio.sleep(wait)
 
-    async def _submit(self, command: Command) -> None:
+    async def _submit(self, command: Command, number: int | None = None) -> None:
         runner = self._running()
+        if self._session is not None:
+            self._attachments.confirm(self._session.attachment)
+            if number is not None and not self._session.attachment.takes(number):
+                self._counters.add("frame_repeated")
+                return
         if runner is not None:
             await runner.submit(command)
         elif self._session is None or isinstance(command, SendText):
@@ -148,49 +205,93 @@ class Connection:
         else:
             self._counters.add("frame_late")  # the session ended while this was on its way
 
-    def _running(self) -> SessionRunner | None:
-        return None if self._session is None or self._session.runner.is_over else self._session.runner
+    def _acknowledged(self, number: int) -> None:
+        if self._session is not None:
+            self._attachments.confirm(self._session.attachment)
+            self._session.attachment.acknowledge(number)
 
-    async def _begin(self, start: Start, dialect: Dialect, tasks: asyncio.TaskGroup) -> None:
+    def _running(self) -> SessionRunner | None:
+        return None if self._session is None or self._session.attachment.runner.is_over else self._session.attachment.runner
+
+    async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
         await self._end_session()
         try:
-            runner = self._registry.open(start)
+            attachment = self._attachments.begin(start, dialect, self._principal, is_lasting=is_lasting)
         except SessionError as error:
             if dialect.survives(error):
                 raise
-            await self._tell(error, dialect.encode)
+            await self._tell(error, dialect)
             raise _Leave(error.close_code, error.code) from None
-        self._flow.input_hertz = start.input_hertz
-        running = tasks.create_task(self._registry.run(runner))
-        writing = tasks.create_task(self._write(runner, dialect))
-        self._session = _Session(runner, running, writing)
+        self._hold(attachment, 0)
         await asyncio.sleep(0)  # the session begins before the client's next frame reaches it
+
+    async def _resume(self, wanted: Resume, dialect: Dialect) -> None:
+        if self._running() is not None:
+            raise WrongOrder("This connection has a session.")
+        await self._end_session()
+        attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._principal)
+        self._dialect, runner = attachment.dialect, attachment.runner
+        attachment.token = self._attachments.new_token(attachment)
+        resumed = Resumed(runner.session_id, attachment.token, runner.client.upstream, is_adopted)
+        undelivered = attachment.undelivered_samples
+        for frame in attachment.dialect.answer(resumed):
+            await self._send(frame)
+        self._hold(attachment, wanted.wanted)
+        runner.client_back(undelivered)
+
+    def _hold(self, attachment: Attachment, number: int) -> None:
+        """Carry a session; begin with this frame of it."""
+        if self._tasks is None:
+            raise RuntimeError("run() has not been called")
+        attachment.holder = self
+        self._flow.input_hertz = attachment.runner.client.input_hertz
+        writing = self._tasks.create_task(self._write(attachment, number))
+        acknowledging = self._tasks.create_task(self._acknowledge(attachment)) if attachment.is_lasting else None
+        self._session = _Session(attachment, writing, acknowledging)
+
+    async def _leave_session(self, *, is_lost: bool) -> None:
+        """Let the session wait for its client, if it can come back; else end it."""
+        session = self._session
+        if session is not None and is_lost and session.attachment.may_be_missed:
+            session.stop()
+            self._attachments.lose(session.attachment)
+        else:
+            await self._end_session()
 
     async def _end_session(self) -> None:
         """End the session if one runs, and wait until all that belongs to it is closed and told."""
-        session = self._session
-        if session is None:
+        session, attachment = self._session, self._session.attachment if self._session is not None else None
+        if session is None or attachment is None:
             return
-        if not session.runner.is_over:
-            await session.runner.submit(End())
-        await asyncio.wait((session.running, session.writing))
+        if not attachment.runner.is_over:
+            await attachment.runner.submit(End())
+        await asyncio.wait((attachment.running, session.writing))
+        session.stop()
+        self._attachments.forget(attachment)
 
-    async def _write(self, runner: SessionRunner, dialect: Dialect) -> None:
+    async def _write(self, attachment: Attachment, number: int) -> None:
         """Tell the client everything that its session tells; with the socket gone, only empty the session's queue."""
-        ended: SessionEnded | None = None
-        while (event := await runner.next_event()) is not None:
-            for frame in dialect.encode(event):
-                await self._send(frame)
-            if isinstance(event, SessionEnded):
-                ended = event
-        if ended is not None and not dialect.survives(ended.reason):
+        await attachment.deliver(self._send, number, lambda: self._attachments.new_token(attachment))
+        ended = attachment.ended
+        if ended is not None and not attachment.dialect.survives(ended.reason):
             await self._socket.close(ended.close_code, ended.reason.value)
 
-    async def _send(self, frame: Frame) -> None:
+    async def _acknowledge(self, attachment: Attachment) -> None:
+        """Tell the client now and then what of it was taken."""
+        while True:
+            await attachment.taken.wait()
+            attachment.taken.clear()
+            for frame in attachment.dialect.answer(Acknowledge(attachment.runner.client.upstream)):
+                await self._send(frame)
+            await asyncio.sleep(ACKNOWLEDGE_SECONDS)
+
+    async def _send(self, frame: Frame) -> bool:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
             self._counters.add("frame_unsent")
+            return False
+        return True
 
     async def _refuse(self, error: SessionError, frame: Frame) -> None:
         """Tell the client what was wrong.
@@ -199,18 +300,16 @@ class Connection:
             _Leave: it was not the first time by far.
         """
         self._counters.add("frame_refused")
-        if self._dialect is None:
-            await self._tell(error, lambda event: encode_for_stranger(event, frame, self._clocks))
-        else:
-            await self._tell(error, self._dialect.encode)
+        await self._tell(error, self._dialect or dialect_of_stranger(error.code, frame, self._clocks))
         self._strikes += isinstance(error, ClientError)
         if self._strikes >= STRIKES_LIMIT:
             raise _Leave(ClientError.close_code, "too many errors")
 
-    async def _tell(self, error: SessionError, encode: Callable[[SessionFailed], Sequence[Frame]]) -> None:
+    async def _tell(self, error: SessionError, dialect: Dialect) -> None:
         ref = secrets.token_hex(6)
         log.info("client.refused", code=error.code, detail=error.text, ref=ref)
-        for frame in encode(error.event(ref)):
+        told: Told = error.event(ref)
+        for frame in dialect.answer(told):
             await self._send(frame)
 
     async def _crashed(self, error: Exception) -> None:

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from session.interfaces import Clock
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
+from transports.attachments import Adopter, Attachments
 from transports.connection import Connection
 from transports.dialects.binary import SUBPROTOCOL
 from transports.dialects.detection import Clocks
@@ -46,6 +47,8 @@ class WebSocketServer:
         origins: which pages may connect.
         counters: counts connections and frames.
         clock: monotonic seconds.
+        resume_seconds: how long a session waits for a client that lost its connection; 0 ends it at once.
+        adopter: finds sessions that other processes had.
         open_seconds: a client that takes longer to say what it wants is dropped.
     """
 
@@ -58,6 +61,8 @@ class WebSocketServer:
         origins: OriginPolicy,
         counters: Counters,
         clock: Clock,
+        resume_seconds: float = 0,
+        adopter: Adopter | None = None,
         open_seconds: float = OPEN_SECONDS,
     ) -> None:
         self._sockets = tuple(sockets)
@@ -67,6 +72,7 @@ class WebSocketServer:
         self._counters = counters
         self._clock = clock
         self._clocks = Clocks(lambda: int(clock.now() * 1000), lambda: time.time_ns() // 1_000_000)
+        self._attachments = Attachments(registry, counters, resume_seconds, adopter)
         self._open_seconds = open_seconds
         self._servers: list[Server] = []
 
@@ -102,7 +108,8 @@ class WebSocketServer:
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
         with structlog.contextvars.bound_contextvars(connection=secrets.token_hex(4)):
-            await Connection(connection, self._registry, self._clock, self._clocks, self._counters).run()
+            client = Connection(connection, self._attachments, clock=self._clock, clocks=self._clocks, counters=self._counters)
+            await client.run()
 
     async def _process_request(self, _connection: ServerConnection, request: Request) -> Response | None:
         if not any("websocket" in value.lower() for value in request.headers.get_all("Upgrade")):

@@ -43,7 +43,7 @@ from session.events import (
     UserSpeechEnded,
     UserSpeechStarted,
 )
-from transports.dialects.interface import Action, Frame, Milliseconds, Reply
+from transports.dialects.interface import Acknowledge, Action, Frame, Lasting, Milliseconds, Numbered, Reply, Resume, Resumed, Told
 
 SUBPROTOCOL: Final = "nova-sonic.v1"
 PROTOCOL_VERSION: Final = 1
@@ -56,6 +56,8 @@ _RATES_HERTZ: Final = (8_000, 16_000, 24_000)
 _CONTROL_LIMIT_BYTES: Final = 32_768
 """A control message is small; this leaves room for the longest typed text."""
 _NAME_LIMIT: Final = 100
+_TOKEN_LIMIT: Final = 64
+"""A token has 43 characters."""
 _TURN_MASK: Final = 0xFFFF
 _COUNTER_MASK: Final = 0xFFFF_FFFF
 
@@ -68,7 +70,7 @@ class Header(NamedTuple):
     turn: int
     """Modulo 65,536; 0 for the microphone."""
     sequence: int
-    """Counts frames from 0, of the microphone per session and of speech per connection, modulo 2^32."""
+    """Number of the frame: each side counts what it sends in a session from 0, modulo 2^32."""
     sample_offset: int
     """Index of the first sample: since the microphone opened, or within the turn; modulo 2^32."""
     time_ms: int
@@ -78,6 +80,11 @@ class Header(NamedTuple):
 def pack_audio(header: Header, pcm: bytes) -> bytes:
     """Return a binary frame."""
     return _HEADER.pack(*header) + pcm
+
+
+def without_samples(frame: bytes) -> bytes:
+    """Return what stands for a speech frame that was withdrawn."""
+    return frame[: _HEADER.size]
 
 
 def unpack_audio(frame: bytes) -> tuple[Header, bytes]:
@@ -91,13 +98,13 @@ def unpack_audio(frame: bytes) -> tuple[Header, bytes]:
         raise BadFrame("A binary frame begins with a header of 16 bytes.")
     header = Header(*_HEADER.unpack_from(frame))
     pcm = frame[_HEADER.size :]
-    if not pcm or len(pcm) % _BYTES_PER_SAMPLE:
+    if len(pcm) % _BYTES_PER_SAMPLE or (not pcm and header.kind == KIND_MICROPHONE):
         raise InvalidAudio
     return header, pcm
 
 
 class BinaryDialect:
-    """One connection of the page.
+    """One client of the page's kind. What it remembers belongs to the session, and goes with it to another connection.
 
     Args:
         clock: monotonic milliseconds, for the time in the headers.
@@ -108,8 +115,13 @@ class BinaryDialect:
 
     def __init__(self, clock: Milliseconds) -> None:
         self._clock = clock
-        self._started_ms = clock()
-        self._sequence = 0
+        self.begin()
+
+    def begin(self, number: int = 0, *, resume_seconds: float = 0.0) -> None:
+        """Begin to tell of a session; its first frame here has this number."""
+        self._resume_seconds = resume_seconds
+        self._started_ms = self._clock()
+        self._number = number
         self._turn = 0
         self._sample_offset = 0
 
@@ -123,13 +135,24 @@ class BinaryDialect:
             header, pcm = unpack_audio(frame)
             if header.kind != KIND_MICROPHONE:
                 raise UnknownEvent("Clients send binary frames of kind 1 alone.")
-            return (SendAudio(pcm),)
+            return (Numbered(header.sequence, SendAudio(pcm)),)
         message = _parse(frame)
-        if message.get("type") == "ping":
-            return (Reply(_dump("pong", {"t": _ping_time(message)})),)
-        return (_command(message),)
+        match message["type"]:
+            case "ping":
+                return (Reply(_dump("pong", {"t": _ping_time(message)})),)
+            case "ack":
+                return (Acknowledge(_whole(message, "seq")),)
+            case "resume":
+                return (_resume(message),)
+            case "hello":
+                start = _start(message)
+                return (Lasting(start) if _flag(message, "resume") else start,)
+            case _:
+                command = _command(message)
+                is_numbered = isinstance(command, SendText | Interrupt) and message.get("seq") is not None
+                return (Numbered(_whole(message, "seq"), command) if is_numbered else command,)
 
-    def encode(self, event: SessionEvent) -> Sequence[Frame]:
+    def encode(self, event: SessionEvent, token: str = "") -> Sequence[Frame]:
         """Translate an event for the page."""
         match event:
             case SpeechChunk():
@@ -138,23 +161,42 @@ class BinaryDialect:
                 return ()
             case SessionStarted():
                 self._started_ms = self._clock()
-                self._turn = 0
-                return (_dump("session.started", asdict(event)),)
+                coming_back = {"resume_token": token, "resume_seconds": self._resume_seconds} if token else {}
+                return (self._numbered("session.started", {**asdict(event), **coming_back}),)
+            case GoingAway(time_left_ms):
+                return (self._numbered("goAway", {"time_left_ms": time_left_ms, "handle": token}),)
             case _:
-                return (_dump(*_message(event)),)
+                return (self._numbered(*_message(event)),)
+
+    def answer(self, told: Told) -> Sequence[Frame]:
+        """Translate what is told of the connection."""
+        match told:
+            case SessionFailed():
+                return (_dump(*_message(told)),)
+            case Acknowledge(number):
+                return (_dump("ack", {"seq": number & _COUNTER_MASK}),)
+            case Resumed(session_id, token, wanted, is_adopted):
+                coming_back = {"session_id": session_id, "resume_token": token, "resume_seconds": self._resume_seconds}
+                return (_dump("session.resumed", {**coming_back, "seq": wanted & _COUNTER_MASK, "adopted": is_adopted}),)
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for the next hello, unless the server leaves."""
-        return end is not EndReason.SERVER_LEAVING and not isinstance(end, ServerLeaving)
+        return end not in (EndReason.SERVER_LEAVING, EndReason.PARKED) and not isinstance(end, ServerLeaving)
+
+    def _numbered(self, kind: str, body: Mapping[str, object]) -> str:
+        return _dump(kind, {**body, "seq": self._next_number()})
+
+    def _next_number(self) -> int:
+        number = self._number & _COUNTER_MASK
+        self._number += 1
+        return number
 
     def _speech(self, chunk: SpeechChunk) -> bytes:
         if chunk.turn != self._turn:
             self._turn, self._sample_offset = chunk.turn, 0
         time_ms = self._clock() - self._started_ms
-        header = Header(
-            KIND_SPEECH, 0, chunk.turn & _TURN_MASK, self._sequence, self._sample_offset & _COUNTER_MASK, time_ms & _COUNTER_MASK
-        )
-        self._sequence = (self._sequence + 1) & _COUNTER_MASK
+        offset, number = self._sample_offset & _COUNTER_MASK, self._next_number()
+        header = Header(KIND_SPEECH, 0, chunk.turn & _TURN_MASK, number, offset, time_ms & _COUNTER_MASK)
         self._sample_offset += len(chunk.pcm) // _BYTES_PER_SAMPLE
         return pack_audio(header, chunk.pcm)
 
@@ -173,8 +215,6 @@ def _parse(frame: str) -> Mapping[str, object]:
 
 def _command(message: Mapping[str, object]) -> Command:
     match message["type"]:
-        case "hello":
-            return _start(message)
         case "text":
             return SendText(_text(message, "text", _CONTROL_LIMIT_BYTES))
         case "interrupt":
@@ -197,6 +237,19 @@ def _start(message: Mapping[str, object]) -> Start:
         input_hertz=_rate(message, "input_hertz", 16_000),
         output_hertz=_rate(message, "output_hertz", 24_000),
     )
+
+
+def _resume(message: Mapping[str, object]) -> Resume:
+    if message.get("protocol") != PROTOCOL_VERSION:
+        raise NotAllowed(f"The server speaks version {PROTOCOL_VERSION} of this protocol; reload the page.")
+    return Resume(_text(message, "token", _TOKEN_LIMIT), _whole(message, "seq"))
+
+
+def _flag(message: Mapping[str, object], key: str) -> bool:
+    value = message.get(key, False)
+    if not isinstance(value, bool):
+        raise BadFrame(f'"{key}" must be true or false.')
+    return value
 
 
 def _text(message: Mapping[str, object], key: str, limit: int) -> str:
@@ -250,7 +303,6 @@ type _Told = (
     | SessionStalled
     | SessionContinued
     | AudioDropped
-    | GoingAway
     | ExchangeRefused
     | SessionFailed
     | SessionEnded
@@ -265,7 +317,6 @@ _TYPES: Final[Mapping[type[_Told], str]] = {
     SessionStalled: "session.stalled",
     SessionContinued: "session.continued",
     AudioDropped: "audio.dropped",
-    GoingAway: "goAway",
     ExchangeRefused: "error",
     SessionFailed: "error",
 }

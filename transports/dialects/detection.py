@@ -1,12 +1,10 @@
 """Which dialect a client speaks: by the subprotocol that it asked for, else by its first frame."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from session.errors import BadFrame, NotAllowed
-from session.events import SessionFailed
 from transports.dialects.binary import SUBPROTOCOL, BinaryDialect
 from transports.dialects.interface import Dialect, Frame, Milliseconds
 from transports.dialects.nova_envelope import unwrap_body
@@ -46,8 +44,7 @@ def by_first_frame(frame: Frame, clocks: Clocks) -> Dialect:
     raise BadFrame('Expected {"event": {...}}.')
 
 
-def encode_for_stranger(event: SessionFailed, frame: Frame, clocks: Clocks) -> Sequence[Frame]:
-    """Return an error for a client whose dialect is not known: a flat object when it speaks in those, else Nova's shape."""
-    flat = isinstance(frame, bytes) or event.code == NotAllowed.code
-    dialect: Dialect = BinaryDialect(clocks.monotonic_ms) if flat else NovaEventsDialect(clocks.wall_ms)
-    return dialect.encode(event)
+def dialect_of_stranger(code: str, frame: Frame, clocks: Clocks) -> Dialect:
+    """Return the dialect of an error for a client whose own is not known: flat objects when it speaks in those, else Nova's shape."""
+    flat = isinstance(frame, bytes) or code == NotAllowed.code
+    return BinaryDialect(clocks.monotonic_ms) if flat else NovaEventsDialect(clocks.wall_ms)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from session.errors import SessionError
-from session.events import Command, EndReason, SessionEvent
+from session.events import Command, EndReason, SessionEvent, SessionFailed, Start
 
 type Frame = str | bytes
 """A WebSocket message: text or binary."""
@@ -20,7 +20,53 @@ class Reply:
     frame: Frame
 
 
-type Action = Command | Reply
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """Begin a session that outlives its connection."""
+
+    start: Start
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with a session that another connection began."""
+
+    token: str
+    wanted: int
+    """Number of the server's next frame that the client has not received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The other side has received every frame below this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A command that is carried out once, however often it comes."""
+
+    number: int
+    """Counted by the client, modulo 2^32."""
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a client is told that came back."""
+
+    session_id: str
+    token: str
+    wanted: int
+    """Number of the client's next frame that was not taken."""
+    is_adopted: bool
+    """Whether another process had the session before."""
+
+
+type Action = Command | Reply | Lasting | Resume | Acknowledge | Numbered
+type Told = SessionFailed | Resumed | Acknowledge
+"""Answers past the session: a frame cannot be used, the client has its session again, its frames were taken."""
 
 
 class Dialect(Protocol):
@@ -43,8 +89,24 @@ class Dialect(Protocol):
             SessionError: the frame cannot be used; the connection can go on.
         """
 
-    def encode(self, event: SessionEvent) -> Sequence[Frame]:
-        """Translate an event into the frames that tell it; none if this dialect does not speak of it."""
+    def begin(self, number: int = 0, *, resume_seconds: float = 0.0) -> None:
+        """Begin to tell of a session.
+
+        Args:
+            number: of its first frame here.
+            resume_seconds: for how long the client can come back; 0 if it cannot.
+        """
+
+    def encode(self, event: SessionEvent, token: str = "") -> Sequence[Frame]:
+        """Translate an event into the frames that tell it; none if this dialect does not speak of it.
+
+        Args:
+            event: of the session; frames of a dialect that numbers them are numbered in the order of the calls.
+            token: what the client can come back with now; empty if it cannot.
+        """
+
+    def answer(self, told: Told) -> Sequence[Frame]:
+        """Translate what is told of the connection and belongs to no session; none if this dialect does not speak of it."""
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Return whether the connection stays open for another session after this end, or after this refusal of a Start."""

@@ -29,8 +29,8 @@ from s2s.events import (
 )
 from s2s.limits import RATES_HERTZ
 from session.errors import BadFrame, InvalidAudio, NotAllowed, SessionError, TooLarge, UnknownEvent, WrongOrder
-from session.events import End, EndReason, SendAudio, SendText, SessionEvent, StopAudio
-from transports.dialects.interface import Action, Frame, Milliseconds
+from session.events import End, EndReason, SendAudio, SendText, SessionEvent, SessionFailed, StopAudio
+from transports.dialects.interface import Action, Frame, Milliseconds, Told
 from transports.dialects.nova_envelope import Extra, extra_event, unwrap_body
 from transports.dialects.nova_opening import TEXT_LIMIT, Opening
 from transports.dialects.nova_output import NovaOutput
@@ -112,9 +112,16 @@ class NovaEventsDialect:
                 return self._take_extra(extra)
             raise _REFUSALS[error.flaw](f"{error}."[:200]) from None
 
-    def encode(self, event: SessionEvent) -> Sequence[Frame]:
+    def begin(self, number: int = 0, *, resume_seconds: float = 0.0) -> None:
+        """Do nothing: these clients number no frames and cannot come back."""
+
+    def encode(self, event: SessionEvent, token: str = "") -> Sequence[Frame]:  # noqa: ARG002 - they have no use for it
         """Translate a session event into Nova events under the client's own prompt name."""
         return self._output.encode(event)
+
+    def answer(self, told: Told) -> Sequence[Frame]:
+        """Translate a refusal; there is nothing else that these clients are told outside of a session."""
+        return self._output.encode(told) if isinstance(told, SessionFailed) else ()
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for the next sessionStart only when the client ended the session: others would go on sending audio."""
