@@ -118,7 +118,7 @@ class Tape(Protocol):
         """Take note of an input of the machine and what it asked for; None when it raised an error instead."""
 
     def delivered(self, now: float) -> None:
-        """Take note that an event left the listener's queue."""
+        """Take note that something left the listener's queue."""
 
     def close(self) -> None:
         """Take note that the session is over."""

@@ -152,11 +152,11 @@ class SessionRunner:
     async def next_event(self) -> SessionEvent | None:
         """Return the next event for the client, speech at the pace of the listener; None after SessionEnded. May be cancelled."""
         while True:
-            now = self._clock.now()
+            now, dropped_ms = self._clock.now(), self._playback.dropped_ms
             event = self._playback.pop(now)
+            if self._tape is not None and (event is not None or self._playback.dropped_ms != dropped_ms):
+                self._tape.delivered(now)
             if event is not None:
-                if self._tape is not None:
-                    self._tape.delivered(now)
                 return event
             ready_at = self._playback.ready_at()
             if ready_at is None and self.is_over:
