@@ -107,6 +107,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Overflowed:
+    """The way to the model was full, and the oldest audio of the user was thrown away."""
+
+    total_ms: float
+    """Since the session began."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time that `next_deadline` asked for has come."""
 
@@ -124,6 +132,7 @@ type Input = (
     | ClientBack
     | Park
     | Broken
+    | Overflowed
     | Tick
 )
 

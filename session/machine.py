@@ -24,6 +24,7 @@ from s2s.limits import clean_text
 from session.assistant import SessionPlan
 from session.calls import Calls
 from session.departure import Departure
+from session.drops import Drops
 from session.effects import (
     Begin,
     Broken,
@@ -37,6 +38,7 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
+    Overflowed,
     Park,
     Send,
     StartTool,
@@ -137,6 +139,7 @@ class SessionMachine:
         self._streams = Streams(renewal_jitter_seconds, resume_jitter)
         self._wording = Wording(plan, tools, new_name)
         self._calls = Calls()
+        self._drops = Drops()
         self._untold: list[Effect] = []
         self._asks = False
         """Whether the stream that is being opened is given something to answer."""
@@ -188,7 +191,7 @@ class SessionMachine:
             effects = [*effects, *self._tell_results(now)]
         if self._streams.wants_next(now, is_quiet=self._is_quiet(now)) and not self._calls.running:  # their results belong to this stream
             effects = [*effects, *self._streams.change(self.turns.number, self._compose)]
-        return effects
+        return [*effects, *self._drops.due(self.statistics.audio_in_dropped_ms, self._playback.dropped_ms, now)]
 
     def _take(self, given: Input, now: float) -> list[Effect]:
         match given:
@@ -210,6 +213,9 @@ class SessionMachine:
                 return self._asked_to_leave(given, now)
             case ClientLost() | ClientBack():
                 self._presence.take(given, now)
+                return []
+            case Overflowed(total_ms):
+                self.statistics.audio_in_dropped_ms = total_ms
                 return []
             case Broken(ref):
                 return self._failed(InternalError(), ref)

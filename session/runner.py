@@ -31,6 +31,7 @@ from session.effects import (
     KeepAudio,
     ModelEvent,
     OpenStream,
+    Overflowed,
     Park,
     Route,
     Send,
@@ -97,6 +98,8 @@ class SessionRunner:
         self._clock = clock
         self._tape = tape
         self._uplink = UplinkQueue()
+        self._dropped_ms = 0.0
+        """What the machine knows of what the uplink has dropped."""
         self._uplink_changed = asyncio.Event()
         self._downlink_changed = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -247,13 +250,15 @@ class SessionRunner:
                 self._tape.record(given, now, effects)
         for effect in effects:
             self._perform(effect, now)
+        if self._uplink.dropped_ms != self._dropped_ms:
+            self._dropped_ms = self._uplink.dropped_ms
+            self._step(Overflowed(self._dropped_ms))
         self._arm(now)
 
     def _perform(self, effect: Effect, now: float) -> None:
         match effect:
             case Send():
                 self._uplink.put(effect)
-                self._machine.statistics.audio_in_dropped_ms = self._uplink.dropped_ms
                 self._uplink_changed.set()
             case Emit(event):
                 self._tell_observers(event)

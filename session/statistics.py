@@ -16,7 +16,7 @@ class Statistics:
 
     audio_in_ms: float = 0.0
     audio_in_dropped_ms: float = 0.0
-    """Set by the runner, whose queue drops it."""
+    """As the runner tells, whose queue drops it."""
     audio_out_ms: float = 0.0
     tool_calls: int = 0
     tool_errors: int = 0

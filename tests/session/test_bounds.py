@@ -5,8 +5,19 @@ import itertools
 import pytest
 
 from s2s.events import Role, Stage, TextInput, UnknownEvent
-from session.effects import Send
-from session.events import ModelOutput, SessionEvent, SpeechChunk, SpeechEnded, TranscriptUpdated
+from session.drops import Drops
+from session.effects import Begin, Emit, Overflowed, Send, StreamOpened, Tick
+from session.events import (
+    AudioDropped,
+    Direction,
+    End,
+    ModelOutput,
+    SessionEnded,
+    SessionEvent,
+    SpeechChunk,
+    SpeechEnded,
+    TranscriptUpdated,
+)
 from session.queues import (
     EVENTS_LIMIT,
     LEAD_MS,
@@ -19,7 +30,7 @@ from session.queues import (
     PlaybackQueue,
     UplinkQueue,
 )
-from tests.session.doubles import OUTPUT_HERTZ, speech
+from tests.session.doubles import OUTPUT_HERTZ, Conversation, Nova, speech
 
 BYTES_PER_SECOND = 2 * OUTPUT_HERTZ
 SESSION_BYTES = 2_000_000
@@ -249,3 +260,55 @@ def test_text_counts_no_more_once_it_was_thrown_away() -> None:
         throw_away()
 
         assert queue.is_low
+
+
+# What was dropped is told
+
+
+def dropped(events: list[SessionEvent]) -> list[SessionEvent]:
+    return [event for event in events if isinstance(event, AudioDropped)]
+
+
+def test_audio_that_the_model_did_not_take_is_told_once_a_second_at_most_and_counted_in_the_end() -> None:
+    talk = Conversation()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    for tenth in range(1, 22):
+        talk.now = 5.0 + tenth / 10
+        talk.give(Overflowed(tenth * 32.0))
+    talk.now = 20.0
+    talk.give(Tick())
+    talk.give(Tick())
+    talk.give(End())
+    told = [AudioDropped(Direction.UP, 32), AudioDropped(Direction.UP, 320), AudioDropped(Direction.UP, 320)]
+
+    assert dropped(talk.told) == told
+    assert isinstance(talk.told[-1], SessionEnded)
+    assert talk.told[-1].statistics["audio_in_dropped_ms"] == 672
+
+
+def test_speech_that_did_not_fit_is_told_and_counted_in_the_end() -> None:
+    talk = Conversation()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    nova = Nova()
+    talk.says(*nova.start(), *nova.plans("Hola."), *nova.speaks(PLAYBACK_LIMIT_MS + 10_000, pieces=380))
+    talk.now = 1.5
+    talk.give(Tick())
+    talk.give(End())
+    told = [event.ms for event in dropped(talk.told) if isinstance(event, AudioDropped) and event.direction is Direction.DOWN]
+
+    assert sum(told) == 10_000
+    assert len(told) == 2
+    assert isinstance(talk.told[-1], SessionEnded)
+    assert talk.told[-1].statistics["audio_out_dropped_ms"] == 10_000
+
+
+def test_what_was_not_lost_after_all_is_not_told_again() -> None:
+    drops = Drops()
+    first = drops.due(100.0, 0.0, 0.0)
+    back = drops.due(40.0, 0.0, 2.0)
+    again = drops.due(90.0, 0.0, 4.0)
+    more = drops.due(130.0, 0.0, 6.0)
+
+    assert [first, back, again, more] == [[Emit(AudioDropped(Direction.UP, 100))], [], [], [Emit(AudioDropped(Direction.UP, 30))]]
