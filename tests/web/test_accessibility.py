@@ -41,8 +41,11 @@ async def talk(page: Page, server: PageServer) -> Client:
     await client.send("transcript", turn=2, role="assistant", stage="speculative", text="Goodbye.")
     await client.send("interrupted", turn=2, heard_ms=900)
     await client.send("usage", input_speech=1, input_text=2, output_speech=3, output_text=4)
+    await client.send("session.stalled", code="model_lost")
+    await client.send("audio.dropped", direction="down", ms=40)
     await client.send("error", code="internal", message="", retryable=False, ref="r1")
     await expect(page.get_by_role("alert")).to_be_visible()
+    await expect(page.locator("#link-text")).not_to_be_empty()
     return client
 
 
