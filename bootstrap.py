@@ -44,6 +44,7 @@ from storage.sqlite import open_sqlite
 from storage.table import Database, Table
 from storage.tables import appointments_table, orders_table, sessions_table
 from telemetry.counters import Counters
+from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from tools.catalogue import build_tools
 from transports.origins import OriginPolicy
@@ -133,6 +134,7 @@ class Application:
         site: answers plain HTTP.
         settings: as read.
         counters: of the process.
+        lag: of the event loop.
         clock: monotonic seconds.
         resources: closed last, in reverse order.
         traces: of sessions, if the settings name a folder.
@@ -146,6 +148,7 @@ class Application:
         site: Site,
         settings: Settings,
         counters: Counters,
+        lag: LoopLag,
         clock: Clock,
         resources: AsyncExitStack,
         traces: TraceFiles | None = None,
@@ -155,6 +158,7 @@ class Application:
         self._site = site
         self._settings = settings
         self._counters = counters
+        self._lag = lag
         self._clock = clock
         self._resources = resources
         self._traces = traces
@@ -179,7 +183,7 @@ class Application:
             self._servers.append(HealthServer(listening.health, self.health))
         for server in self._servers:
             await server.start()
-        self._monitor = asyncio.create_task(LoopStallMonitor(self._counters).run())
+        self._monitor = asyncio.create_task(LoopStallMonitor(self._counters, self._lag.note).run())
 
     async def drain(self, seconds: float) -> None:
         """Take no session any more and let those that live finish their turn; /ready says no from now on."""
@@ -231,6 +235,7 @@ async def build(
     """
     clock = clock or MonotonicClock()
     counters = Counters()
+    lag = LoopLag(settings.max_loop_lag_ms / 1000)
     found = dict(checks or {})
     resources = AsyncExitStack()
     try:
@@ -249,6 +254,7 @@ async def build(
             observers=(SessionLog(counters, clock), *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
+            is_overloaded=lambda: lag.is_overloaded,
             recorder=traces,
             keeper=keeper,
         )
@@ -265,6 +271,7 @@ async def build(
         site=site,
         settings=settings,
         counters=counters,
+        lag=lag,
         clock=clock,
         resources=resources,
         traces=traces,

@@ -297,6 +297,13 @@ class Settings:
         shown="",
     )
     max_sessions: int = _setting("MAX_SESSIONS", "Conversations at once; one more is told that all lines are busy.", _number(1, 10_000), 20)
+    max_loop_lag_ms: int = _setting(
+        "MAX_LOOP_LAG_MS",
+        "While the event loop is later than this once in a hundred times, nobody is taken beside those who talk; 0 takes everybody.",
+        _number(0, 10_000),
+        30,
+        unit="milliseconds",
+    )
     log_level: LogLevel = _setting("LOGLEVEL", "Least level of log lines.", _choice(LogLevel, str.upper), LogLevel.INFO)
     log_format: LogFormat = _setting(
         "LOG_FORMAT", "console, json, or auto: console on a terminal and json otherwise.", _choice(LogFormat), LogFormat.AUTO

@@ -52,7 +52,9 @@ class Health:
     async def ready(self) -> tuple[int, bytes]:
         """Return the answer of /ready: 200 when a session that begins now would work, else 503."""
         states = await self.dependencies()
-        states["capacity"] = "ok" if self._registry.has_room or self._registry.is_leaving else "full"
+        states["capacity"] = "overloaded" if self._registry.is_overloaded else "full"
+        if self._registry.has_room or self._registry.is_leaving:
+            states["capacity"] = "ok"
         states["draining"] = "leaving" if self._registry.is_leaving else "ok"
         is_ready = all(state == "ok" for state in states.values())
         body = {"status": "ready" if is_ready else "not_ready", "dependencies": states, "sessions": self._registry.live}

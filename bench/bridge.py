@@ -36,6 +36,7 @@ def server_environment(model: dict[str, object], folder: str, port: int) -> dict
         "WS_PORT": str(port),
         "HEALTH_PORT": str(port),
         "MAX_SESSIONS": "200",
+        "MAX_LOOP_LAG_MS": "0",
         "LOGLEVEL": "WARNING",
         "STORAGE": "sqlite",
         "SQLITE_PATH": str(Path(folder) / "bench.sqlite3"),

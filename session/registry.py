@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from s2s.models import capabilities
@@ -29,6 +29,7 @@ class SessionRegistry:
         observers: listen to every session.
         clock: monotonic time.
         max_sessions: how many may live at once.
+        is_overloaded: tells whether the process cannot serve more than it has; the first session is taken all the same.
         recorder: of sessions, if any are recorded.
         keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
     """
@@ -43,6 +44,7 @@ class SessionRegistry:
         observers: Sequence[Observer],
         clock: Clock,
         max_sessions: int,
+        is_overloaded: Callable[[], bool] = bool,
         recorder: Recorder | None = None,
         keeper: SessionKeeper | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class SessionRegistry:
         self._observers = (*observers, keeper) if keeper is not None else tuple(observers)
         self._clock = clock
         self._max_sessions = max_sessions
+        self._is_overloaded = is_overloaded
         self._recorder = recorder
         self._keeper = keeper
         self._expected = 0
@@ -81,13 +84,18 @@ class SessionRegistry:
     @property
     def has_room(self) -> bool:
         """Whether a session would be admitted now."""
-        return not self._is_leaving and self.live < self._max_sessions
+        return not self._is_leaving and self.live < self._max_sessions and not self.is_overloaded
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the sessions that live are as many as the processor can serve, whatever their number."""
+        return self.live > 0 and self._is_overloaded()
 
     def open(self, start: Start) -> SessionRunner:
         """Admit a session; the caller has it run with `launch(runner)`.
 
         Raises:
-            ServerBusy: all places are taken.
+            ServerBusy: all places are taken, or the processor is.
             ServerLeaving: the server ends.
             NotAllowed: there is no such assistant, language or voice.
         """
@@ -131,7 +139,7 @@ class SessionRegistry:
     def _check_room(self) -> None:
         if self._is_leaving:
             raise ServerLeaving
-        if self.live >= self._max_sessions:
+        if self.live >= self._max_sessions or self.is_overloaded:
             raise ServerBusy
 
     def _admit(self, start: Start, session_id: str, snapshot: SessionSnapshot | None = None) -> SessionRunner:

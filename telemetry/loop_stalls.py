@@ -1,6 +1,7 @@
 """Watch on the event loop: one blocking call stops the audio of everybody."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -21,10 +22,12 @@ class LoopStallMonitor:
 
     Args:
         counters: gets `loop_stalled`.
+        tell: takes every measurement in seconds.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, tell: Callable[[float], None] | None = None) -> None:
         self._counters = counters
+        self._tell = tell
         self._warned_at = float("-inf")
         self.longest_seconds = 0.0
 
@@ -44,6 +47,8 @@ class LoopStallMonitor:
             late_seconds: how late a timer fired.
             now: monotonic seconds.
         """
+        if self._tell is not None:
+            self._tell(late_seconds)
         if late_seconds <= STALL_SECONDS:
             return
         self.longest_seconds = max(self.longest_seconds, late_seconds)

@@ -157,6 +157,16 @@ async def test_a_full_server_and_a_leaving_one_are_not_ready(rig: Rig) -> None:
     assert b'"draining":"leaving"' in leaving
 
 
+async def test_a_server_that_cannot_serve_more_than_it_has_is_not_ready(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig.registry, "_is_overloaded", lambda: True)
+    idle_status, _ = await rig.health.ready()
+    rig.registry.open(Start())
+    status, busy = await rig.health.ready()
+
+    assert (idle_status, status) == (200, 503)
+    assert b'"capacity":"overloaded"' in busy
+
+
 @pytest.mark.req("S4-06")
 async def test_a_failure_is_logged_with_its_details(rig: Rig) -> None:
     rig.model.failure = ModelError("model_unreachable", Remedy.BACKOFF, "connection refused")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Return variables with which no AWS account, no profile and no instance role can be found."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    own = {"HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true", "SQLITE_PATH": str(folder / "records.sqlite3")}
+    own = {"MAX_LOOP_LAG_MS": "0", "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true", "SQLITE_PATH": str(folder / "records.sqlite3")}
     return {**kept, **own, "HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0", **settings}
 
 

@@ -7,7 +7,7 @@ import pytest
 from s2s.errors import Remedy
 from s2s.events import PromptStart
 from session.errors import AdmissionError, NotAllowed, ServerBusy, ServerLeaving
-from session.events import End, EndReason, SendAudio, SessionEnded, SessionStarted, Start
+from session.events import End, EndReason, SendAudio, SendText, SessionEnded, SessionStarted, Start
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
 from tests.session.doubles import PROFILE, LoopClock, Nova, Recorder, ScriptedModel, ScriptedTools, model_error
@@ -17,6 +17,7 @@ class House:
     """A registry and its surroundings."""
 
     def __init__(self, places: int = 2) -> None:
+        self.is_overloaded = False
         self.model = ScriptedModel()
         self.tools = ScriptedTools()
         self.recorder = Recorder()
@@ -28,6 +29,7 @@ class House:
             observers=(self.recorder,),
             clock=LoopClock(),
             max_sessions=places,
+            is_overloaded=lambda: self.is_overloaded,
         )
 
     async def started(self, start: Start | None = None) -> tuple[SessionRunner, asyncio.Task[None]]:
@@ -80,6 +82,22 @@ async def test_sessions_have_ids_streams_and_audio_of_their_own() -> None:
     await second.submit(End())
     await second_task
     assert set(house.tools.forgotten) == {first.session_id, second.session_id}
+
+
+async def test_a_busy_processor_serves_those_who_talk_and_takes_nobody_else_until_it_has_recovered() -> None:
+    house = House()
+    house.is_overloaded = True
+    runner, task = await house.started()
+    with pytest.raises(ServerBusy):
+        house.registry.open(Start())
+    full = house.registry.has_room
+    await runner.submit(SendText("Hello."))
+    house.is_overloaded = False
+    other = house.registry.open(Start())
+
+    assert (full, runner.is_over, other.is_over) == (False, False, False)
+    await runner.submit(End())
+    await task
 
 
 async def test_a_full_house_refuses_and_says_to_try_again() -> None:
