@@ -27,7 +27,8 @@ from transports.sockets import BACKLOG
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 """Shipped clients send at most 32 KB; system prompts and histories can be larger."""
-QUEUED_FRAMES: Final = 16
+QUEUED_FRAMES: Final = 4
+"""Frames that are read ahead of a session that takes them slowly: of the largest messages 1 MB, half of what a session may take."""
 WRITE_LIMIT_BYTES: Final = 8 * 1024
 """Above it a sender waits: speech shall wait in the session, where an interruption can take it back."""
 PING_SECONDS: Final = 20
