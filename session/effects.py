@@ -55,6 +55,7 @@ class StreamFailed:
     remedy: Remedy
     ref: str = ""
     """Of the log line that has the details."""
+    crowd: int = 0
     """How many other sessions of the process lost their stream just before."""
 
 
@@ -152,6 +153,7 @@ class Route:
     """Send what waits, and what is sent from now on, on this stream; None lets it wait."""
 
     generation: int | None
+    first: "tuple[Send, ...]" = ()
     """What is sent before that: audio that another stream may have heard in part. What of it still waits is not sent twice."""
 
 

@@ -1,10 +1,54 @@
-"""The turns of a conversation as a model's stream can be told them: user first, then in alternation, within the limits of the service."""
+"""The turns of a conversation as a model's stream can be told them: user first, then in alternation, within the limits of the service.
 
-from collections.abc import Iterable
+History knows two roles alone. What tools were asked and returned is told as part of what the user said, as Bedrock's own conversations tell
+results in the user's name: an assistant that found it among its own words would go on in that manner, and read such notes aloud.
+"""
 
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from s2s.errors import CodecError
 from s2s.events import Role
 from s2s.limits import STRICT, TextProfile, clean_text
+from s2s.wire import Json, load_json
 from session.events import HistoryTurn
+
+CALL_CHARACTERS: Final = 120
+"""How much of a call's arguments a later stream is told."""
+RESULT_CHARACTERS: Final = 300
+"""How much of its result: what mattered of it was said aloud."""
+ARGUMENTS_BYTES: Final = 8 * 1024
+"""Longer arguments are left out."""
+SECRETS: Final = ("dni", "password", "pin", "secret", "token", "cvv", "iban", "card")
+"""Parts of the names of what proves who somebody is: no later request needs it from the past, the assistant asks again."""
+
+
+def call_words(name: str, arguments: str, result: str) -> str:
+    """Return a tool call and its result in words, for the model and not for the user.
+
+    Args:
+        name: the tool.
+        arguments: JSON text as the model wrote it; secrets in it are left out.
+        result: JSON text.
+    """
+    known = _without_secrets(arguments)
+    told = f" with {known[:CALL_CHARACTERS]}" if known else ""
+    return f"(System note, not said by the user, not to be read aloud: {name} was called{told} and returned {result[:RESULT_CHARACTERS]})"
+
+
+def _without_secrets(arguments: str) -> str:
+    try:
+        given = load_json(arguments, ARGUMENTS_BYTES)
+        given = load_json(given, ARGUMENTS_BYTES) if isinstance(given, str) else given  # models encode them twice now and then
+    except CodecError:
+        return ""
+    return ", ".join(_members(given)) if isinstance(given, Mapping) else ""
+
+
+def _members(given: Mapping[str, Json]) -> Iterable[str]:
+    for name, value in given.items():
+        if isinstance(value, str | int | float) and not any(secret in name.lower() for secret in SECRETS):
+            yield f"{name} {value}"
 
 
 def replayable(turns: Iterable[HistoryTurn], limits: TextProfile = STRICT) -> tuple[HistoryTurn, ...]:

@@ -13,14 +13,13 @@ from s2s.events import (
     AudioOutput,
     ContentStarted,
     ContentType,
-    InputEvent,
     OutputEvent,
     TextOutput,
     ToolSpec,
     ToolUse,
     UsageEvent,
 )
-from s2s.limits import clean_text
+from s2s.limits import STRICT, TextProfile, clean_text
 from session.assistant import SessionPlan
 from session.calls import Calls
 from session.departure import Departure
@@ -49,7 +48,6 @@ from session.effects import (
     ToolDone,
 )
 from session.errors import (
-    ContentBlocked,
     InternalError,
     InvalidAudio,
     NotAllowed,
@@ -63,7 +61,6 @@ from session.events import (
     Command,
     End,
     EndReason,
-    ExchangeRefused,
     GoingAway,
     Interrupt,
     ModelOutput,
@@ -77,16 +74,18 @@ from session.events import (
     ToolAnswered,
     ToolFinished,
 )
+from session.hearing import Hearing
+from session.history import call_words
 from session.life_cycle import LIFE_CYCLE, State, Step
 from session.opening import Wording
 from session.presence import Presence
 from session.queues import PlaybackQueue
-from session.resumption import CURES
 from session.silence import Silence
 from session.snapshot import SessionSnapshot
 from session.speaker import Speaker
 from session.statistics import Statistics
 from session.streams import Life, Streams
+from session.succession import Succession
 from session.turns import TurnTracker
 
 ADOPTED_CODE = "adopted"
@@ -113,6 +112,7 @@ class SessionMachine:
         new_name: makes names for prompts and contents.
         renewal_jitter_seconds: how much earlier than others this session changes its stream.
         resume_jitter: 0 to 1, how much longer than others it waits before it looks for a new stream.
+        limits: how much text a stream may be given.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class SessionMachine:
         new_name: Callable[[], str],
         renewal_jitter_seconds: float = 0.0,
         resume_jitter: float = 0.0,
+        limits: TextProfile = STRICT,
     ) -> None:
         self.state = State.CONNECTING
         self.statistics = Statistics()
@@ -137,12 +138,14 @@ class SessionMachine:
         self._playback = playback
         self._new_name = new_name
         self._streams = Streams(renewal_jitter_seconds, resume_jitter)
-        self._wording = Wording(plan, tools, new_name)
+        self._wording = Wording(plan, tools, new_name, limits)
         self._calls = Calls()
         self._drops = Drops()
         self._untold: list[Effect] = []
-        self._asks = False
-        """Whether the stream that is being opened is given something to answer."""
+        self._hearing = Hearing(plan.input_hertz, listens_itself=not plan.takes_text)
+        self._succession = Succession(
+            plan, self._wording, turns=self.turns, calls=self._calls, streams=self._streams, hearing=self._hearing
+        )
         self._silence = Silence()
         self._departure = Departure()
         self._is_restored = False
@@ -189,9 +192,8 @@ class SessionMachine:
             return effects
         if self._calls.has_untold:
             effects = [*effects, *self._tell_results(now)]
-        if self._streams.wants_next(now, is_quiet=self._is_quiet(now)) and not self._calls.running:  # their results belong to this stream
-            effects = [*effects, *self._streams.change(self.turns.number, self._compose)]
-        return [*effects, *self._drops.due(self.statistics.audio_in_dropped_ms, self._playback.dropped_ms, now)]
+        dropped = self._drops.due(self.statistics.audio_in_dropped_ms, self._playback.dropped_ms, now)
+        return [*effects, *self._succession.step(now), *dropped]
 
     def _take(self, given: Input, now: float) -> list[Effect]:
         match given:
@@ -238,32 +240,12 @@ class SessionMachine:
         resumed = self._lost(StreamFailed(self._streams.current, ADOPTED_CODE, Remedy.RESUME), now)
         return [*resumed, *(StartTool(call.use) for call in self._calls.running.values())]
 
-    def _is_quiet(self, now: float) -> bool:
-        """Tell whether nobody speaks or is about to, and no tool runs: the moment to change the stream."""
-        return self.turns.speaker is Speaker.LISTENING and not self.turns.awaits_answer(now) and not self._calls.running
-
-    def _compose(self) -> tuple[InputEvent, ...]:
-        """Return the opening of a stream that goes on with the conversation: what was said, and what is still to be answered.
-
-        While a tool runs the question stays in the history: its result, told in words, makes the model answer.
-        """
-        turns, may_ask = self.turns, self._plan.takes_text and not self._calls.running
-        note = self._calls.note() if may_ask and self._calls.has_untold else ""
-        question = turns.question() if may_ask and not note else ""
-        opening = self._wording.opening((*self._plan.history, *turns.history(without_question=bool(question))))
-        words = note or question
-        self._asks = bool(words)
-        if not words:
-            return opening
-        turns.hide(words)
-        return (*opening, *self._wording.typed_turn(words))
-
     def _tell_results(self, now: float) -> list[Effect]:
         """Tell the model in words what tools returned after their stream had died, when nobody speaks: it would interrupt."""
         turns = self.turns
         if not self._plan.takes_text:
             self._calls.forget()
-        if not self._plan.takes_text or not self._streams.is_alive or not self._is_quiet(now):
+        if not self._plan.takes_text or not self._streams.is_alive or not self._succession.is_quiet(now):
             return []
         note = self._calls.note()
         turns.hide(note)
@@ -274,50 +256,24 @@ class SessionMachine:
         if self.state is State.CONNECTING and generation == self._streams.current:
             self._streams.first_opened(now, signed_for_seconds)
             return self._opened(now)
-        before = self._streams.current
-        effects = self._streams.opened(generation, signed_for_seconds, now, is_quiet=self._is_quiet(now))
-        if self._streams.current != before:
-            effects = [*self.turns.stream_left(), *effects]
-            if self._asks or self.turns.hung_at is not None:
-                self.turns.asked(now)
-            self._asks = False
-        return effects
+        return self._succession.opened(generation, signed_for_seconds, now)
 
     def _stream_failed(self, failure: StreamFailed, now: float) -> list[Effect]:
-        generation, streams = failure.generation, self._streams
-        error = model_failure(failure.code, was_open=self.state is not State.CONNECTING)
-        if self.state is State.CONNECTING:
-            return self._failed(error, failure.ref)  # nothing was said yet that could be lost
-        if generation == streams.living:
+        if self.state is State.CONNECTING:  # nothing was said yet that could be lost
+            return self._failed(model_failure(failure.code, was_open=False), failure.ref)
+        if failure.generation == self._streams.living:
             return self._lost(failure, now)
-        if generation != streams.next:
+        if failure.generation == self._streams.left.generation:
+            return self._succession.left_ended()
+        if failure.generation != self._streams.next:
             return []
-        was_alive = streams.is_alive
-        effects = streams.refused(failure.code, failure.remedy, self.turns.number, now)
-        if effects is None:
-            return self._failed(error, failure.ref)
-        if was_alive:
-            return effects
-        self._calls.lost()
-        told = self._forget_exchange(failure.ref) if CURES[failure.remedy].drops_exchange else []
-        return [*told, *effects, *streams.tick(now, self._compose)]
+        effects = self._succession.refused(failure, now)
+        return self._failed(model_failure(failure.code), failure.ref) if effects is None else effects
 
     def _lost(self, failure: StreamFailed, now: float) -> list[Effect]:
         """Go on without the stream that carried the session, if its failure allows."""
-        turns, streams = self.turns, self._streams
-        leaving = streams.lost(failure.code, failure.remedy, turns.number, now)
-        if leaving is None:
-            return self._failed(model_failure(failure.code), failure.ref)
-        told = turns.stream_died()
-        self._calls.lost()
-        if CURES[failure.remedy].drops_exchange:
-            told += self._forget_exchange(failure.ref)
-        return [*told, *leaving, *streams.tick(now, self._compose)]
-
-    def _forget_exchange(self, ref: str = "") -> list[Effect]:
-        self.turns.refuse_exchange()
-        self._calls.forget()
-        return [Emit(ExchangeRefused(ContentBlocked.code, ContentBlocked.message, ref=ref))]
+        effects = self._succession.lost(failure, now)
+        return self._failed(model_failure(failure.code), failure.ref) if effects is None else effects
 
     def _said_late(self, generation: int, event: OutputEvent, now: float) -> list[Effect]:
         if not self._streams.takes_late(generation, event):
@@ -367,7 +323,7 @@ class SessionMachine:
             raise TooLarge("A piece of audio is too long; send 20 to 100 ms at a time.")
         self._silence.heard(now)
         self.statistics.audio_in_ms += duration
-        return [Send(self._wording.audio(pcm), duration)]
+        return [self._hearing.take(self._wording.audio(pcm), duration, now)]
 
     def _typed(self, text: str, now: float) -> list[Effect]:
         text = clean_text(text).strip()
@@ -381,6 +337,7 @@ class SessionMachine:
         if self.state is State.CONNECTING:  # the first thing that a client is told is that the session has started
             self._untold += effects
             effects = []
+        self._streams.used(now)
         return [*effects, Send(self._wording.typed_turn(text))]
 
     def _model_said(self, event: OutputEvent, now: float) -> list[Effect]:
@@ -390,10 +347,12 @@ class SessionMachine:
             self.statistics.duplicate_tool_calls += 1  # a second result for one id would end the stream
             return []
         visible = self.turns.visible(event) if isinstance(event, TextOutput) else event
-        effects = self.turns.receive(event, now)
+        silenced = self._succession.hush_left(event)
+        effects = [*silenced, *self.turns.receive(event, now)]
         if isinstance(event, AudioOutput):
             self.statistics.audio_out_ms += len(event.pcm) / 2 / self._plan.output_hertz * 1_000
             return effects
+        self._succession.follow(event, effects, now)
         if isinstance(event, ContentStarted) and event.type is ContentType.AUDIO:
             self._calls.spoken()
         effects = [Emit(ModelOutput(visible)), *effects]
@@ -425,6 +384,7 @@ class SessionMachine:
         living = self._streams.living
         call = self._calls.done(done.tool_use_id, done.content, living)
         self.statistics.tool_errors += done.error_code is not None
+        self.turns.remember_call(call_words(call.use.tool_name, call.use.content, done.content))
         if not self._calls.running:
             self.turns.tools_answered(now, is_told=call.generation == living)
         group = self._wording.tool_result(done.tool_use_id, done.content)
@@ -439,12 +399,12 @@ class SessionMachine:
             return leaving
         if self.state is State.CONNECTING:
             return []
-        due = self._streams.tick(now, self._compose)
+        due = self._succession.tick(now)
         if self._streams.life is Life.CARRIED and self.turns.hung_at is not None and now >= self.turns.hung_at:
             due += self._lost(StreamFailed(self._streams.current, HUNG_CODE, Remedy.RESUME), now)
         if self.state is State.CLOSED or not (missing_ms := min(self._silence.take_ms(now), AUDIO_LIMIT_MS)):
             return due
-        return [*due, Send(self._wording.silence(missing_ms), missing_ms, is_filler=True)]
+        return [*due, self._hearing.take(self._wording.silence(missing_ms), missing_ms, now, is_filler=True)]
 
     def _asked_to_leave(self, how: Drain | Park, now: float) -> list[Effect]:
         if isinstance(how, Park):
@@ -481,6 +441,7 @@ class SessionMachine:
     def _figures(self) -> dict[str, int | float]:
         return self.statistics.figures(
             {
+                "audio_in_lost_ms": round(self._hearing.lost_ms),
                 "audio_out_dropped_ms": round(self._playback.dropped_ms),
                 "audio_out_flushed_ms": round(self._playback.flushed_ms),
                 "turns": self.turns.number,

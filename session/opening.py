@@ -1,6 +1,8 @@
 """The events that open a model's stream, and the groups that are sent on it later."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from s2s.events import (
     AudioContentStart,
@@ -16,10 +18,13 @@ from s2s.events import (
     ToolResult,
     ToolSpec,
 )
-from s2s.limits import PRIMING_MS, split_text
+from s2s.limits import PRIMING_MS, STRICT, TextProfile, split_text
 from session.assistant import SessionPlan
 from session.events import HistoryTurn
 from session.history import replayable
+
+HALVINGS: Final = 3
+"""After the second one, a quarter, nothing is told: histories were refused from 10 KB on, and there are attempts for no more."""
 
 
 class Wording:
@@ -29,26 +34,41 @@ class Wording:
         plan: what the session is opened with.
         tools: specs of the plan's tools.
         new_name: makes a name that was never used before, a UUID as a rule.
+        limits: how much text a stream may be given.
     """
 
-    def __init__(self, plan: SessionPlan, tools: Sequence[ToolSpec], new_name: Callable[[], str]) -> None:
+    def __init__(self, plan: SessionPlan, tools: Sequence[ToolSpec], new_name: Callable[[], str], limits: TextProfile = STRICT) -> None:
         self._plan = plan
         self._tools = tuple(tools)
         self._new_name = new_name
         self._prompt_name = new_name()
         self._audio_name = new_name()
         self._bytes_per_ms = plan.input_hertz * 2 / 1_000
+        self._limits = limits
+        self._history_bytes = 0
+        """Of the history that was written last."""
+        self._shortened = 0
 
     def opening(self, history: Sequence[HistoryTurn]) -> tuple[InputEvent, ...]:
         """Return everything from sessionStart to the open audio block."""
-        plan = self._plan
+        plan, past = self._plan, replayable(history, self._limits)
+        self._history_bytes = sum(len(turn.text.encode()) for turn in past)
         return (
             SessionStart(plan.inference, plan.endpointing),
             PromptStart(self._prompt_name, plan.voice_id, plan.output_hertz, self._tools),
             *self._text(Role.SYSTEM, plan.prompt),
-            *(event for turn in replayable(history) for event in self._text(turn.role, turn.text)),
+            *(event for turn in past for event in self._text(turn.role, turn.text)),
             AudioContentStart(self._prompt_name, self._audio_name, plan.input_hertz),
         )
+
+    def shorten(self) -> bool:
+        """Tell half as much of the past from now on, and nothing in the end; return whether there was anything to leave out."""
+        if not self._history_bytes:
+            return False
+        self._shortened += 1
+        limit = self._history_bytes // 2 if self._shortened < HALVINGS else 0
+        self._limits = replace(self._limits, history_bytes=limit)
+        return True
 
     def audio(self, pcm: bytes) -> tuple[InputEvent, ...]:
         """Return the user's speech."""
@@ -78,6 +98,6 @@ class Wording:
     def _text(self, role: Role, text: str, *, interactive: bool = False) -> Iterator[InputEvent]:
         name = self._new_name()
         yield TextContentStart(self._prompt_name, name, role, interactive)
-        for piece in split_text(text):
+        for piece in split_text(text, self._limits.text_input_bytes):
             yield TextInput(self._prompt_name, name, piece)
         yield ContentEnd(self._prompt_name, name)

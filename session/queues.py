@@ -7,7 +7,7 @@ LEAD_MS ahead of the listener, and everything else keeps its place among the spe
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from s2s.events import TextInput, ToolResult, UnknownEvent
@@ -69,6 +69,10 @@ class UplinkQueue:
         self._groups: deque[Send] = deque()
         self._limit_ms = limit_ms
         self._words_bytes = 0
+        self._again_ms = 0.0
+        """Of the audio that waits, what another stream had taken."""
+        self._taken = 0
+        """Number of the audio that was taken last."""
         self.audio_ms = 0.0
         """Audio that waits."""
         self.dropped_ms = 0.0
@@ -77,7 +81,9 @@ class UplinkQueue:
     @property
     def is_high(self) -> bool:
         """Whether the client should not be read any more."""
-        return self.audio_ms > UPLINK_HIGH_MS or len(self._groups) > UPLINK_HIGH_GROUPS or self._words_bytes > UPLINK_HIGH_BYTES
+        if len(self._groups) > UPLINK_HIGH_GROUPS or self._words_bytes > UPLINK_HIGH_BYTES:
+            return True
+        return self.audio_ms - self._again_ms > UPLINK_HIGH_MS
 
     @property
     def is_full_of_words(self) -> bool:
@@ -88,7 +94,7 @@ class UplinkQueue:
     def is_low(self) -> bool:
         """Whether the client can be read again."""
         is_short = len(self._groups) < UPLINK_HIGH_GROUPS / 2 and self._words_bytes < UPLINK_HIGH_BYTES / 2
-        return self.audio_ms < UPLINK_LOW_MS and is_short
+        return self.audio_ms - self._again_ms < UPLINK_LOW_MS and is_short
 
     def put(self, group: Send) -> None:
         """Append a group; when too much audio waits, drop the oldest audio.
@@ -101,11 +107,26 @@ class UplinkQueue:
         self._groups.append(group)
         self._words_bytes += _words(group)
         self.audio_ms += group.audio_ms
-        while self.audio_ms > self._limit_ms:
+        while self.audio_ms - self._again_ms > self._limit_ms:
             oldest = next(waiting for waiting in self._groups if waiting.audio_ms)
             self._groups.remove(oldest)
-            self.audio_ms -= oldest.audio_ms
+            self._let_go(oldest)
             self.dropped_ms += oldest.audio_ms
+
+    def put_first(self, groups: Sequence[Send]) -> None:
+        """Put audio before everything that waits, but for what of it waits itself; it counts for no limit.
+
+        Args:
+            groups: in the order of their numbers. What was dropped and is among them is not lost after all.
+        """
+        oldest = next((waiting.number for waiting in self._groups if waiting.number), None)
+        older = [group for group in groups if oldest is None or group.number < oldest]
+        again = [group for group in older if group.number <= self._taken or not group.is_filler]
+        self.dropped_ms -= sum(group.audio_ms for group in again if group.number > self._taken)
+        self._groups.extendleft(reversed(again))
+        length_ms = sum(group.audio_ms for group in again)
+        self.audio_ms += length_ms
+        self._again_ms += length_ms
 
     def pop(self) -> Send | None:
         """Return the next group, or None."""
@@ -113,8 +134,13 @@ class UplinkQueue:
             return None
         group = self._groups.popleft()
         self._words_bytes -= _words(group)
-        self.audio_ms = self.audio_ms - group.audio_ms if self._groups else 0.0
+        self._taken = group.number or self._taken
+        self._let_go(group)
         return group
+
+    def _let_go(self, group: Send) -> None:
+        self.audio_ms = self.audio_ms - group.audio_ms if self._groups else 0.0
+        self._again_ms = max(0.0, self._again_ms - group.audio_ms)
 
     def keep_audio(self) -> None:
         """Throw away what is no audio: it was worded for a stream that is gone."""
@@ -125,7 +151,7 @@ class UplinkQueue:
         """Throw away everything: the stream that it was for is gone."""
         self._groups.clear()
         self._words_bytes = 0
-        self.audio_ms = 0.0
+        self.audio_ms = self._again_ms = 0.0
 
     def __len__(self) -> int:
         return len(self._groups)

@@ -14,6 +14,7 @@ from session.events import Start
 from session.interfaces import Clock, ModelClient, Observer, Recorder, ToolRunner
 from session.keeper import PARK_RESERVE_SECONDS, SessionKeeper
 from session.origin import Origin
+from session.resumption import Crowd
 from session.runner import SessionRunner
 from session.snapshot import SessionSnapshot
 
@@ -66,6 +67,7 @@ class SessionRegistry:
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._crowd = Crowd()
 
     @property
     def live(self) -> int:
@@ -167,6 +169,7 @@ class SessionRegistry:
             tools=self._tools,
             observers=self._observers,
             clock=self._clock,
+            crowd=self._crowd,
             tape=None if self._recorder is None else self._recorder.open(origin),
         )
         self._admitted.append(runner)

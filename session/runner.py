@@ -47,6 +47,7 @@ from session.events import Command, End, HistoryTurn, SessionEvent
 from session.interfaces import Clock, ModelClient, ModelStream, Observer, Tape, ToolRunner
 from session.machine import SessionMachine
 from session.queues import PlaybackQueue, UplinkQueue
+from session.resumption import Crowd
 from session.snapshot import SessionSnapshot
 
 log = structlog.get_logger()
@@ -71,6 +72,7 @@ class SessionRunner:
         tools: runs tools.
         observers: listen to every event.
         clock: monotonic time.
+        crowd: counts the streams that are lost in all sessions.
         tape: keeps what happens, if the session is recorded.
     """
 
@@ -84,6 +86,7 @@ class SessionRunner:
         tools: ToolRunner,
         observers: Sequence[Observer],
         clock: Clock,
+        crowd: Crowd | None = None,
         tape: Tape | None = None,
     ) -> None:
         self.session_id = session_id
@@ -96,6 +99,7 @@ class SessionRunner:
         self._tools = tools
         self._observers = observers
         self._clock = clock
+        self._crowd = crowd or Crowd()
         self._tape = tape
         self._uplink = UplinkQueue()
         self._dropped_ms = 0.0
@@ -271,7 +275,8 @@ class SessionRunner:
                 self._spawn(self._run_tool(use.tool_use_id, use.tool_name, use.content))
             case OpenStream():
                 self._spawn(self._run_stream(effect))
-            case Route(generation):
+            case Route(generation, first):
+                self._uplink.put_first(first)
                 self._route = generation
                 self._uplink_changed.set()
             case KeepAudio():
@@ -382,7 +387,7 @@ class SessionRunner:
         code, remedy = (error.code, error.remedy) if isinstance(error, ModelError) else ("local_protocol", Remedy.FATAL_CONFIG)
         ref = uuid.uuid4().hex[:12]
         log.warning("stream.failed", code=code, remedy=remedy.value, detail=str(error), ref=ref)
-        self._apply(StreamFailed(generation, code, remedy, ref))
+        self._apply(StreamFailed(generation, code, remedy, ref, self._crowd.join(self._clock.now())))
         if self._is_cut_off:
             self._has_room.set()
 

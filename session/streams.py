@@ -7,10 +7,9 @@ A stream gives way to the next one as planned (`continuation.py`), or dies and i
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from s2s.errors import Remedy
 from s2s.events import InputEvent, OutputEvent
-from session.continuation import NEVER, Continuation, LeftStream
-from session.effects import FIRST_GENERATION, CloseStream, Effect, Emit, KeepAudio, OpenStream, Route
+from session.continuation import NEVER, Continuation, LeftStream, Moment
+from session.effects import FIRST_GENERATION, CloseStream, Effect, Emit, KeepAudio, OpenStream, Route, Send, StreamFailed
 from session.errors import model_failure
 from session.events import ContinueReason, SessionContinued, SessionStalled
 from session.resumption import CURES, STALL_SECONDS, Resumption
@@ -77,8 +76,8 @@ class Streams:
         self._continuation = Continuation(renewal_jitter_seconds)
         self._opened = FIRST_GENERATION
         """How many were opened."""
-        self._told_turn = 0
-        """The conversation's latest turn when the last one was."""
+        self._told = 0
+        """How many texts there were when the last one was."""
         self._retry_at = NEVER
         self._lost_at = NEVER
         self._stalled_at = NEVER
@@ -104,13 +103,22 @@ class Streams:
         """Take note of the session's first stream."""
         self._continuation.opened(now, signed_for_seconds)
 
-    def wants_next(self, now: float, *, is_quiet: bool) -> bool:
-        """Tell whether to change the stream now."""
-        return self.life is Life.CARRIED and self._continuation.wants_next(now, is_quiet=is_quiet)
+    def used(self, now: float) -> None:
+        """Take note of speech of the user, or of text."""
+        self._continuation.used(now)
 
-    def change(self, turn: int, compose: Compose) -> list[Effect]:
-        """Open the next stream; what the user says meanwhile waits for it."""
-        self._told_turn = turn
+    def wants_next(self, now: float, look: Callable[[], Moment]) -> bool:
+        """Tell whether to change the stream now."""
+        return self.life is Life.CARRIED and self._continuation.wants_next(now, look)
+
+    def change(self, texts: int, compose: Compose) -> list[Effect]:
+        """Open the next stream; what the user says meanwhile waits for it.
+
+        Args:
+            texts: how many there are in the conversation.
+            compose: makes the opening.
+        """
+        self._told = texts
         return [Route(None), self._open(compose)]
 
     def stay(self, now: float) -> list[Effect]:
@@ -122,39 +130,55 @@ class Streams:
         self._continuation.refused(now)
         return [Route(self.current)]
 
-    def opened(self, generation: int, signed_for_seconds: float | None, now: float, *, is_quiet: bool) -> list[Effect]:
-        """Let the stream that was accepted take over, unless nobody waits for it any more."""
-        if generation != self.next:
-            return [] if generation == self.living else [CloseStream(generation)]
-        if self.life is Life.CHANGING and not self._continuation.may_switch(now, is_quiet=is_quiet):
-            # Somebody began to speak while it was being opened: that belongs to the old stream.
-            return [*self.stay(now), CloseStream(generation)]
-        effects = self.close_left()
+    def may_take_over(self, generation: int, texts: int, now: float, moment: Moment) -> bool:
+        """Tell whether a stream that was accepted is still wanted: nobody has begun to speak to the old one, and it was told everything."""
+        if self.life is not Life.CHANGING or generation != self.next:
+            return generation == self.next
+        is_up_to_date = texts == self._told or self._continuation.is_last_chance(now)
+        return is_up_to_date and self._continuation.may_switch(now, moment)
+
+    def refuse(self, generation: int, now: float) -> list[Effect]:
+        """Close a stream that was accepted and is not wanted any more."""
+        if generation == self.living:
+            return []
+        return [*(self.stay(now) if generation == self.next else []), CloseStream(generation)]
+
+    def take_over(self, signed_for_seconds: float | None, again: tuple[Send, ...], now: float, *, speaks: bool) -> list[Effect]:
+        """Let the stream that was accepted carry the session.
+
+        Args:
+            signed_for_seconds: until its credentials expire; None for never.
+            again: what it is sent before what waits.
+            now: monotonic seconds.
+            speaks: whether the old stream is in the middle of an answer.
+        """
+        generation, effects = self._opened, self.close_left()
         reason, waited = ContinueReason.RENEWED, 0.0
         if self.life is Life.CHANGING:
-            self.left.leave(self.current, now)
+            self.left.leave(self.current, now, speaks=speaks)
         else:
             reason, waited = ContinueReason.RESUMED, now - self._lost_at
         self._move(Move.OPENED)
         self.current, self.next = generation, None
         self._stalled_at = self._lost_at = NEVER
         self._continuation.opened(now, signed_for_seconds)
-        return [*effects, Route(generation), Emit(SessionContinued(reason, round(waited * 1_000)))]
+        return [*effects, Route(generation, again), Emit(SessionContinued(reason, round(waited * 1_000)))]
 
-    def lost(self, code: str, remedy: Remedy, turn: int, now: float) -> list[Effect] | None:
+    def lost(self, failure: StreamFailed, turn: int, texts: int, now: float, *, is_shortened: bool = False) -> list[Effect] | None:
         """Take leave of the stream that carried the session; None when no other may be opened.
 
         Args:
-            code: slug of the ModelError.
-            remedy: its remedy.
+            failure: what ended it.
             turn: the conversation's latest turn.
+            texts: how many there are in it.
             now: monotonic seconds.
+            is_shortened: whether the next one is told less of the past.
         """
-        pause = self.resumption.pause(remedy, turn, now)
+        pause = self.resumption.pause(failure.remedy, turn, now, crowd=failure.crowd, is_other=is_shortened)
         if pause is None:
             return None
-        self._code, self._lost_at, self._stalled_at = code, now, now + STALL_SECONDS
-        if self.life is Life.CHANGING and turn == self._told_turn and not CURES[remedy].drops_exchange:
+        self._code, self._lost_at, self._stalled_at = failure.code, now, now + STALL_SECONDS
+        if self.life is Life.CHANGING and texts == self._told and not CURES[failure.remedy].drops_exchange:
             self._move(Move.LOST_BESIDE)
         else:
             self._move(Move.LOST)
@@ -162,16 +186,23 @@ class Streams:
             self._retry_at = now + pause
         return [Route(None), CloseStream(self.current)]
 
-    def refused(self, code: str, remedy: Remedy, turn: int, now: float) -> list[Effect] | None:
-        """Take note that the stream that was being opened is not to be had; None when the session has none and may open no other."""
+    def refused(self, failure: StreamFailed, turn: int, now: float, *, is_shortened: bool = False) -> list[Effect] | None:
+        """Take note that the stream that was being opened is not to be had; None when the session has none and may open no other.
+
+        Args:
+            failure: why.
+            turn: the conversation's latest turn.
+            now: monotonic seconds.
+            is_shortened: whether the next attempt tells less of the past.
+        """
         if self.life is Life.CHANGING:
             return self.stay(now)
-        pause = self.resumption.pause(remedy, turn, now)
+        pause = self.resumption.pause(failure.remedy, turn, now, crowd=failure.crowd, is_other=is_shortened)
         if pause is None:
             return None
         self._move(Move.GIVEN_UP)
         self.next = None
-        self._code, self._retry_at = code, now + pause
+        self._code, self._retry_at = failure.code, now + pause
         return []
 
     def tick(self, now: float, compose: Compose) -> list[Effect]:

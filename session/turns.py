@@ -36,6 +36,7 @@ from s2s.events import (
     UserSpeechEnd,
     UserSpeechStart,
 )
+from s2s.limits import RELAXED
 from session.effects import Effect, Emit, Flush
 from session.events import (
     HistoryTurn,
@@ -104,6 +105,8 @@ class TurnTracker:
     def __init__(self, playback: PlaybackQueue, output_hertz: int, hidden_markers: Sequence[str] = ()) -> None:
         self.speaker = Speaker.LISTENING
         self.interruptions = 0
+        self.texts = 0
+        """How many were said or planned, as another stream would have to be told."""
         self.tool_turn = 0
         """The turn of the latest tool call."""
         self.records: deque[TurnRecord] = deque(maxlen=RECORDS_LIMIT)
@@ -191,6 +194,7 @@ class TurnTracker:
         self.asked(now)
         self._user.typed = normalised(text)
         self._user.final.append(text)
+        self.texts += 1
         self._signal(Signal.USER_STOPPED)
         return [Emit(TranscriptUpdated(self._user.number, Role.USER, Stage.FINAL, text))]
 
@@ -216,15 +220,25 @@ class TurnTracker:
         turn.heard_ms = None
         return history
 
-    def history(self, *, without_question: bool = False) -> tuple[HistoryTurn, ...]:
+    def history(self, *, without_question: bool = False, with_results: bool = False) -> tuple[HistoryTurn, ...]:
         """Return the conversation as a new stream can be told it.
 
         Args:
             without_question: leave out what `question` returns.
+            with_results: also tell what tools returned that the assistant has said nothing about.
         """
         left_out = self._question() if without_question else []
-        told = (record for record in self.records if not record.is_refused and record not in left_out)
-        return replayable(HistoryTurn(record.role, record.text()) for record in told)
+        told: list[HistoryTurn] = []
+        tells_results = with_results
+        for record in reversed(self.records):
+            if record.is_refused or record in left_out or not (text := record.text()):
+                continue
+            if record.role is not Role.TOOL:
+                told.append(HistoryTurn(record.role, text))
+            elif tells_results:
+                told.append(HistoryTurn(Role.USER, text))
+            tells_results |= record.role is Role.ASSISTANT
+        return replayable(reversed(told), RELAXED)
 
     def question(self) -> str:
         """Return what the user said last and got no answer to; empty when nothing is owed."""
@@ -247,6 +261,15 @@ class TurnTracker:
     def hide(self, text: str) -> None:
         """Take a text for ours, and not the user's, if the model repeats it."""
         self._own_words.append(normalised(text))
+
+    def expects(self, now: float) -> None:
+        """Note that what the user said may be on its way to another stream."""
+        self._due_until = now + ANSWER_SECONDS
+
+    def remember_call(self, words: str) -> None:
+        """Keep for later streams what a tool was asked and returned."""
+        self.texts += 1
+        self.records.append(TurnRecord(self._number, Role.TOOL, final=[words]))
 
     def refuse_exchange(self) -> None:
         """Forget, for any other stream, the last thing that the user said and what followed."""
@@ -336,6 +359,7 @@ class TurnTracker:
         muted = self._last_assistant if self._mute is Mute.TURN else None
         turn = muted or self._assistant_turn()
         turn.planned.append(text)
+        self.texts += 1
         turn.spoken_ms.append(0.0)
         self._unconfirmed.planned(turn, text)
         return [] if muted else [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.SPECULATIVE, text))]
@@ -349,6 +373,7 @@ class TurnTracker:
             self.hung_at = now + HUNG_SECONDS
         turn = self._user_turn()
         turn.final.append(text)
+        self.texts += 1
         return [Emit(TranscriptUpdated(turn.number, Role.USER, Stage.FINAL, text))]
 
     def _is_ours(self, text: str) -> bool:
@@ -385,26 +410,39 @@ class TurnTracker:
             return []
         return [Emit(SpeechEnded(turn.number))]
 
-    def stream_left(self) -> list[Effect]:
-        """Note that another stream goes on with the conversation: the old one's blocks end here, what came of them is still heard."""
+    def stream_left(self, *, speaks: bool = False) -> list[Effect]:
+        """Note that another stream goes on with the conversation: the old one's blocks end here, what came of them is still heard.
+
+        Args:
+            speaks: whether the old one goes on with its answer.
+        """
+        if speaks:
+            return []
         self._blocks.clear()
         self._mute = Mute.NOTHING
-        return self._assistant_stopped() if self._assistant is not None else []
+        return [*self._user_stopped(), *(self._assistant_stopped() if self._assistant is not None else [])]
+
+    def left_silenced(self) -> list[Effect]:
+        """Note that nothing more comes of the answer that the old stream went on with."""
+        self._blocks = {content_id: block for content_id, block in self._blocks.items() if block.type is not ContentType.AUDIO}
+        return self._assistant_stopped() if self.speaker is Speaker.ASSISTANT_SPEAKING else []
 
     def stream_died(self) -> list[Effect]:
         """Note that the stream is gone, in the middle of whatever it was: of its speech, what came is still heard."""
         turn, self.hung_at, self._due_until = self._assistant, None, 0.0
-        effects: list[Effect] = []
         if turn is not None:
             turn.received_ms = sum(turn.spoken_ms)
             is_open = any(block.type is ContentType.AUDIO for block in self._blocks.values())
             if is_open and turn.planned and turn.spoken_ms[-1]:
                 turn.spoken_ms[-1] = max(turn.spoken_ms[-1], MS_PER_CHARACTER * len(turn.planned[-1]))
-        if self.speaker is Speaker.USER_SPEAKING:
-            self._signal(Signal.USER_STOPPED)
-            effects = [Emit(UserSpeechEnded(self._user.number))] if self._user else []
         self._unconfirmed.clear()
-        return [*effects, *self.stream_left()]
+        return self.stream_left()
+
+    def _user_stopped(self) -> list[Effect]:
+        if self.speaker is not Speaker.USER_SPEAKING:
+            return []
+        self._signal(Signal.USER_STOPPED)
+        return [Emit(UserSpeechEnded(self._user.number))] if self._user else []
 
     def _tool_called(self, use: ToolUse) -> list[Effect]:
         """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""

@@ -340,6 +340,7 @@ def test_the_last_event_carries_what_was_counted() -> None:
         "audio_in_ms": 32,
         "audio_out_ms": 1_000,
         "audio_in_dropped_ms": 0,
+        "audio_in_lost_ms": 0,
         "audio_out_dropped_ms": 0,
         "audio_out_flushed_ms": 500,
         "turns": 3,
