@@ -438,12 +438,9 @@ async def open_tools(settings: Settings, database: Database | None, resources: A
     Raises:
         StartFailed: the database cannot be opened.
     """
-    is_embedded = database is None and settings.storage is StorageKind.SQLITE
+    is_embedded = settings.storage is StorageKind.SQLITE
+    database = database or await open_database(settings, resources)
     try:
-        if database is None:
-            lend_local_credentials(settings)
-            database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
-            resources.push_async_callback(database.aclose)
         tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
         salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local else None
         orders, appointments = Orders(tables[0]), Appointments(tables[1], settings.clinic_time_zone)

@@ -275,8 +275,8 @@ class Settings:
     )
     sessions_keys: tuple[bytes, ...] = _setting(
         "SESSIONS_KEY",
-        "Secret that those conversations are sealed with: 32 bytes in base64; or several, separated by commas, of which the first seals and "
-        "all open. Without it they are not kept and end with their process; with --local there is one in .local/.",
+        "Secret that those conversations are sealed with: 32 bytes in base64. Of several, split by commas, the first seals and all open. "
+        "Without it conversations are not kept and end with their process; with --local it is a file in .local/.",
         _keys,
         (),
         shown="",

@@ -182,6 +182,11 @@ class SessionRegistry:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def let_go(self) -> None:
+        """Leave every session that is kept to other processes, at once."""
+        if self._keeper is not None:
+            self._keeper.let_go()
+
     async def close(self) -> None:
         """Cut off every session that still runs, and return when all that they opened is closed."""
         for task in self._tasks:

@@ -212,7 +212,7 @@ class Attachments:
         """Return what the client comes back with from now on."""
         token = new_token()
         self._by_handle.pop(attachment.runner.client.handle, None)
-        attachment.runner.client.handle = handle_of(token)
+        attachment.runner.client.found_by(handle_of(token))
         self._by_handle[attachment.runner.client.handle] = attachment
         return token
 
