@@ -149,7 +149,7 @@ class SessionMachine:
         self._silence = Silence()
         self._departure = Departure()
         self._is_restored = False
-        self._presence = Presence()
+        self._presence = Presence(playback)
 
     def restore(self, snapshot: SessionSnapshot) -> None:
         """Go on, once it begins, with a conversation that another process began."""
@@ -185,7 +185,7 @@ class SessionMachine:
         Raises:
             SessionError: a command cannot be carried out; the session goes on.
         """
-        if self.state is State.CLOSED:
+        if self.state is State.CLOSED and not isinstance(given, ClientLost | ClientBack):  # its last words wait for the client
             return []
         effects = self._take(given, now)
         if self.state in (State.CONNECTING, State.CLOSED):
@@ -202,9 +202,7 @@ class SessionMachine:
             case StreamOpened(generation, signed_for_seconds):
                 return self._stream_opened(generation, signed_for_seconds, now)
             case ModelEvent(generation, event):
-                if generation == self._streams.living:
-                    return self._model_said(event, now)
-                return self._said_late(generation, event, now)
+                return self._said(generation, event, now)
             case StreamEnded(generation):
                 return self._finish(EndReason.CLIENT) if generation == self._streams.living else []
             case StreamFailed():
@@ -213,11 +211,11 @@ class SessionMachine:
                 return self._tool_done(given, now)
             case Drain() | Park():
                 return self._asked_to_leave(given, now)
-            case ClientLost() | ClientBack():
-                self._presence.take(given, now)
-                return []
             case Overflowed(total_ms):
                 self.statistics.audio_in_dropped_ms = total_ms
+                return []
+            case ClientLost() | ClientBack():
+                self._presence.take(given, now)
                 return []
             case Broken(ref):
                 return self._failed(InternalError(), ref)
@@ -275,7 +273,9 @@ class SessionMachine:
         effects = self._succession.lost(failure, now)
         return self._failed(model_failure(failure.code), failure.ref) if effects is None else effects
 
-    def _said_late(self, generation: int, event: OutputEvent, now: float) -> list[Effect]:
+    def _said(self, generation: int, event: OutputEvent, now: float) -> list[Effect]:
+        if generation == self._streams.living:
+            return self._model_said(event, now)
         if not self._streams.takes_late(generation, event):
             return []
         if isinstance(event, UsageEvent):
@@ -417,10 +417,10 @@ class SessionMachine:
         return [*told, *self._maybe_leave(now)]
 
     def is_at_rest(self, now: float) -> bool:
-        """Tell whether nobody speaks, no answer is due, nothing is to be heard and no tool runs: nothing is lost by an end or a move."""
+        """Tell whether nobody speaks, no answer is due, nobody hears anything and no tool runs: little is lost by an end or a move."""
         turns = self.turns
         is_busy = turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or bool(self._calls.running)
-        return not is_busy and not self._playback.is_playing(now)
+        return not is_busy and (self._presence.is_away or not self._playback.is_playing(now))
 
     def _maybe_leave(self, now: float) -> list[Effect]:
         if self._departure.is_held or not self.is_at_rest(now) or self._calls.has_untold or not self._streams.is_alive:

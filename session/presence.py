@@ -5,12 +5,18 @@ A session goes on without its client for a while: the model hears silence, tools
 
 from session.continuation import NEVER
 from session.effects import ClientBack, ClientLost
+from session.queues import PlaybackQueue
 
 
 class Presence:
-    """Knows since when nobody listens, and until when that is borne."""
+    """Knows whether somebody listens, and until when it is borne that nobody does.
 
-    def __init__(self) -> None:
+    Args:
+        playback: the listener's queue: nothing leaves it while nobody listens, and its clock stands still.
+    """
+
+    def __init__(self, playback: PlaybackQueue) -> None:
+        self._playback = playback
         self._until = NEVER
 
     @property
@@ -26,8 +32,10 @@ class Presence:
     def take(self, given: ClientLost | ClientBack, now: float) -> None:
         """Take note that the connection is gone, or that there is another one."""
         if isinstance(given, ClientLost):
+            self._playback.hold(now, given.undelivered_samples)
             self._until = min(self._until, now + max(0.0, given.grace_seconds))
-        elif self.is_away:
+        else:
+            self._playback.release(now, given.undelivered_samples)
             self._until = NEVER
 
     def is_given_up(self, now: float) -> bool:
