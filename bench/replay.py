@@ -11,12 +11,14 @@ import json
 import sys
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from s2s.wire import Json
 from session.effects import Effect, Emit, Flush, Input
+from session.hearing import Ask
 from session.trace import (
     Kind,
     Note,
@@ -25,6 +27,7 @@ from session.trace import (
     Step,
     TraceReader,
     TraceWriter,
+    bare_piece,
     effects_of,
     given_of,
     piece_of,
@@ -35,8 +38,6 @@ GZIP = 31
 """For zlib: its largest window, in the format of gzip."""
 READ_BYTES = 65_536
 SHOWN_CHARACTERS = 400
-MEASURED_OUTSIDE = "audio_in_dropped_ms"
-"""The runner's queue counts it, and no input tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,10 @@ class Replay:
     def __init__(self, lines: Iterable[bytes], *, rewrites: bool = False) -> None:
         self._lines = iter(lines)
         self._reader = TraceReader(next(self._lines, b""))
-        self._machine, self._playback = self._reader.origin.make()
+        self._machine, self._playback = self._reader.origin.make(self._ear)
+        self._sounds: deque[Kind] = deque()
+        """What the user's audio was when the machine listened to it for the next input."""
+        self._now = self._reader.started
         self.figures = Figures(files=1)
         self.first: Difference | None = None
         self.rewritten: list[bytes] = []
@@ -135,20 +139,33 @@ class Replay:
         if isinstance(entry, RecordedStep):
             effects = self._give(entry.given, entry.now)
             expected, got = entry.effects, effects_of(effects, entry.given)
-            if _comparable(expected) != _comparable(got):
+            if expected != got:
                 self._differs(entry.now, entry.given, _shown(expected), _shown(got))
             self._rewrite(Step(entry.now, entry.given, effects))
             return
-        given, now = given_of(entry), entry[0]
+        now, kind, _, _ = entry
+        given = given_of(entry)
         if given is None:
-            self._playback.pop(now)
-            self._rewrite(entry)
+            self._take_bare(kind, now)
             return
         effects = self._give(given, now)
         piece = piece_of(given, now, effects)
         if piece != entry:
             self._differs(now, given, _shown_piece(entry), _shown(effects_of(effects, given)))
         self._rewrite(piece or Step(now, given, effects))
+
+    def _take_bare(self, kind: Kind, now: float) -> None:
+        if kind is Kind.DELIVERED:
+            self._playback.pop(now)
+            self._rewrite(bare_piece(kind, now))
+        else:
+            self._sounds.append(kind)
+
+    def _ear(self, ask: Ask) -> bool:
+        """Answer as was recorded; audio that was not listened to then is as quiet as a trace's."""
+        kind = self._sounds.popleft() if self._sounds else Kind.QUIET if ask() else Kind.NOISE
+        self._rewrite(bare_piece(kind, self._now))
+        return kind is Kind.QUIET
 
     def _rewrite(self, entry: Step | Piece | Note) -> None:
         if self._writer is None:
@@ -165,11 +182,14 @@ class Replay:
     def _give(self, given: Input, now: float) -> list[Effect] | None:
         """Give the machine an input and do what concerns the listener, as the runner does."""
         self.figures.inputs += 1
+        self._now = now
         self.figures.conversation_seconds = now - self._reader.started
         try:
             effects = self._machine.handle(given, now)
         except Exception:  # noqa: BLE001 - that the machine broke is in the trace as well
             return None
+        finally:
+            self._sounds.clear()
         for effect in effects:
             match effect:
                 case Emit(event):
@@ -186,19 +206,6 @@ class Replay:
         if self.first is None:
             shown = _short(json.dumps(encode(given), ensure_ascii=False))
             self.first = Difference(now - self._reader.started, self.figures.inputs, shown, expected, got)
-
-
-def _comparable(effects: Json) -> Json:
-    """Return effects without the one figure that was counted outside of the machine."""
-    if not isinstance(effects, list):
-        return effects
-    return [_without_outside(row) for row in effects]
-
-
-def _without_outside(row: Json) -> Json:
-    if isinstance(row, dict):
-        return {name: value for name, value in row.items() if name != MEASURED_OUTSIDE}
-    return [_without_outside(each) for each in row] if isinstance(row, list) else row
 
 
 def _shown(effects: Json) -> list[str]:

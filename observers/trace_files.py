@@ -19,10 +19,11 @@ from typing import BinaryIO, Final
 import structlog
 
 from session.effects import Effect, Finish, Input
+from session.hearing import Ask
 from session.interfaces import Tape
 from session.masking import Mask
 from session.origin import Origin
-from session.trace import Note, Piece, Step, TraceWriter, delivered_piece, own_words, piece_of
+from session.trace import Kind, Note, Piece, Step, TraceWriter, bare_piece, own_words, piece_of
 from session.trace_values import unchanged
 
 log = structlog.get_logger()
@@ -62,12 +63,15 @@ class SessionTape:
         self.is_over = False
         """Whether nothing is taken any more."""
         self._announce = announce
+        self._latest = 0.0
+        """Monotonic second of the last input."""
 
     def record(self, given: Input, now: float, effects: Sequence[Effect] | None) -> None:
         """Take note of an input and what it did."""
         if not self._has_room():
             return
         self.entries.append(piece_of(given, now, effects) or Step(now, given, effects))
+        self._latest = now
         if self.started is None:
             self.started = now
             self._announce(self)
@@ -75,9 +79,16 @@ class SessionTape:
             self.is_over = True
 
     def delivered(self, now: float) -> None:
-        """Take note that an event left the listener's queue."""
+        """Take note that something left the listener's queue."""
         if self._has_room():
-            self.entries.append(delivered_piece(now))
+            self.entries.append(bare_piece(Kind.DELIVERED, now))
+
+    def ear(self, ask: Ask) -> bool:
+        """Ask whether the user's audio is quiet, and take note of the answer."""
+        is_quiet = ask()
+        if self._has_room():
+            self.entries.append(bare_piece(Kind.QUIET if is_quiet else Kind.NOISE, self._latest))
+        return is_quiet
 
     def close(self) -> None:
         """Take nothing any more."""

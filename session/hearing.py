@@ -8,7 +8,7 @@ sent just before belongs to it; that much, the pre-roll, is kept all the time.
 
 from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from itertools import dropwhile, pairwise
 
@@ -34,6 +34,17 @@ FLOOR_TIMES = 3.0
 """How much more than the floor a voice swings (9.5 dB): frames of steady noise differ by half of that."""
 LISTEN_MS = 300.0
 """How often it is looked for a voice where the model does not say that it hears one."""
+
+
+type Ask = Callable[[], bool]
+"""Tells whether it is quiet."""
+type Ear = Callable[[Ask], bool]
+"""Asks, and may keep the answer, or give one that was kept: it is all that the session makes of what audio sounds like."""
+
+
+def live_ear(ask: Ask) -> bool:
+    """Ask."""
+    return ask()
 
 
 class Heed(StrEnum):
@@ -85,15 +96,17 @@ class Hearing:
     Args:
         input_hertz: its rate.
         listens_itself: whether to look for a voice here, because the model tells nothing when it hears one.
+        ear: tells whether it is quiet.
     """
 
-    def __init__(self, input_hertz: int, *, listens_itself: bool = False) -> None:
+    def __init__(self, input_hertz: int, *, listens_itself: bool = False, ear: Ear = live_ear) -> None:
         self.heed = Heed.NOBODY
         self.lost_ms = 0.0
         """Since the session began: beginnings of utterances that were too long to be kept when another stream was sent the rest."""
         self._let_go_ms = 0.0
         """Of the present utterance."""
         self._bytes_per_ms = input_hertz * 2 / 1_000
+        self._ear = ear
         self._kept: deque[Send] = deque()
         self._kept_ms = 0.0
         self._count = 0
@@ -171,6 +184,9 @@ class Hearing:
 
         Takes a tenth of a millisecond, so it is for the moment at which something hangs on it.
         """
+        return self._ear(self._sounds_still)
+
+    def _sounds_still(self) -> bool:
         swings = self._swings()
         recent = round(STILL_MS / FRAME_MS)
         if not swings:

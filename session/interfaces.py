@@ -7,6 +7,7 @@ from typing import Protocol
 from s2s.events import InputEvent, OutputEvent, ToolSpec
 from session.effects import Effect, Input
 from session.events import SessionEvent
+from session.hearing import Ask
 from session.origin import Origin
 
 
@@ -119,6 +120,9 @@ class Tape(Protocol):
 
     def delivered(self, now: float) -> None:
         """Take note that something left the listener's queue."""
+
+    def ear(self, ask: Ask) -> bool:
+        """Ask whether the user's audio is quiet, and take note of the answer."""
 
     def close(self) -> None:
         """Take note that the session is over."""

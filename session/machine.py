@@ -74,7 +74,7 @@ from session.events import (
     ToolAnswered,
     ToolFinished,
 )
-from session.hearing import Hearing
+from session.hearing import Ear, Hearing, live_ear
 from session.history import call_words
 from session.life_cycle import LIFE_CYCLE, State, Step
 from session.opening import Wording
@@ -113,6 +113,7 @@ class SessionMachine:
         renewal_jitter_seconds: how much earlier than others this session changes its stream.
         resume_jitter: 0 to 1, how much longer than others it waits before it looks for a new stream.
         limits: how much text a stream may be given.
+        ear: tells whether the user's audio is quiet.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class SessionMachine:
         renewal_jitter_seconds: float = 0.0,
         resume_jitter: float = 0.0,
         limits: TextProfile = STRICT,
+        ear: Ear = live_ear,
     ) -> None:
         self.state = State.CONNECTING
         self.statistics = Statistics()
@@ -142,7 +144,7 @@ class SessionMachine:
         self._calls = Calls()
         self._drops = Drops()
         self._untold: list[Effect] = []
-        self._hearing = Hearing(plan.input_hertz, listens_itself=not plan.takes_text)
+        self._hearing = Hearing(plan.input_hertz, listens_itself=not plan.takes_text, ear=ear)
         self._succession = Succession(
             plan, self._wording, turns=self.turns, calls=self._calls, streams=self._streams, hearing=self._hearing
         )

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from hashlib import blake2b
 
+LIMIT_CHARACTERS = 65_536
+"""What is longer comes from nobody's mouth and is not read to its end."""
 CACHE_WORDS = 5_000
 """More different words than a conversation of an hour has."""
 
@@ -46,8 +48,9 @@ class Mask:
         self._kept = {_core(match["word"]) for text in (*_LITERALS, *kept) for match in _PARTS.finditer(text) if match["word"]}
 
     def __call__(self, text: str) -> str:
-        """Return the text masked; it has as many characters and as many bytes of UTF-8."""
-        return _PARTS.sub(self._part, text)
+        """Return the text masked; it has as many characters and, up to LIMIT_CHARACTERS, as many bytes of UTF-8."""
+        masked = _PARTS.sub(self._part, text[:LIMIT_CHARACTERS])
+        return masked + "." * (len(text) - LIMIT_CHARACTERS)
 
     def _part(self, match: re.Match[str]) -> str:
         word = match["word"]

@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 from s2s.events import ToolSpec
 from session.assistant import SessionPlan
+from session.hearing import Ear, live_ear
 from session.machine import SessionMachine
 from session.queues import PlaybackQueue
 from session.snapshot import SessionSnapshot
@@ -49,8 +50,12 @@ class Origin:
     snapshot: SessionSnapshot | None = None
     """Of the process that had the session before; None for a new session."""
 
-    def make(self) -> tuple[SessionMachine, PlaybackQueue]:
-        """Return a machine that has been told nothing yet, and the listener's queue that it shares with its runner."""
+    def make(self, ear: Ear = live_ear) -> tuple[SessionMachine, PlaybackQueue]:
+        """Return a machine that has been told nothing yet, and the listener's queue that it shares with its runner.
+
+        Args:
+            ear: tells the machine whether the user's audio is quiet.
+        """
         playback = PlaybackQueue(self.plan.output_hertz)
         machine = SessionMachine(
             session_id=self.session_id,
@@ -61,6 +66,7 @@ class Origin:
             new_name=Names(self.names_seed),
             renewal_jitter_seconds=self.renewal_jitter_seconds,
             resume_jitter=self.resume_jitter,
+            ear=ear,
         )
         if self.snapshot is not None:
             machine.restore(self.snapshot)

@@ -11,6 +11,7 @@ from session.assistant import AssistantProfile, plan_session
 from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving, SessionError
 from session.events import Start
+from session.hearing import live_ear
 from session.interfaces import Clock, ModelClient, Observer, Recorder, ToolRunner
 from session.keeper import PARK_RESERVE_SECONDS, SessionKeeper
 from session.origin import Origin
@@ -160,7 +161,8 @@ class SessionRegistry:
             resume_jitter=random.random(),  # noqa: S311  # the same
             snapshot=snapshot,
         )
-        machine, playback = origin.make()
+        tape = None if self._recorder is None else self._recorder.open(origin)
+        machine, playback = origin.make(live_ear if tape is None else tape.ear)
         runner = SessionRunner(
             session_id=origin.session_id,
             machine=machine,
@@ -170,7 +172,7 @@ class SessionRegistry:
             observers=self._observers,
             clock=self._clock,
             crowd=self._crowd,
-            tape=None if self._recorder is None else self._recorder.open(origin),
+            tape=tape,
         )
         self._admitted.append(runner)
         return runner

@@ -3,7 +3,8 @@
 The first line is the header with the machine's origin, from which the same machine is made again. Then come steps, runs and notes:
 
 - a step: an input with its effects, or without when the machine broke;
-- a run: many inputs that do nothing but pass audio on or count time, and deliveries to the listener, each a kind, a time and a length;
+- a run: many inputs that do nothing but pass audio on or count time, deliveries to the listener, and where the machine asked, what the
+  user's audio sounded like, each a kind, a time and a length;
 - a note: the end of the session, of the room in the file, or of what could be kept.
 
 Times are nanoseconds since the start. They are exact: the machine compares times, and one that is a little off can decide otherwise.
@@ -45,7 +46,11 @@ class Kind(StrEnum):
     TICK = "t"
     """The timer, of which nothing came."""
     DELIVERED = "d"
-    """An event left the listener's queue."""
+    """Something left the listener's queue."""
+    QUIET = "q"
+    """The user's audio was listened to for the next input, and was quiet."""
+    NOISE = "n"
+    """The same, and was not."""
 
 
 class Note(StrEnum):
@@ -65,6 +70,7 @@ type Piece = tuple[float, Kind, int, Key]
 """Monotonic seconds, kind, bytes of audio and key."""
 
 _NO_KEY: Key = ()
+_BARE = (Kind.TICK, Kind.DELIVERED, Kind.QUIET, Kind.NOISE)
 
 
 @dataclass(slots=True)
@@ -101,7 +107,7 @@ def piece_of(given: Input, now: float, effects: Sequence[Effect] | None) -> Piec
             return _speech_piece(generation, event, effect, now)
         case Tick():
             if effect is None:
-                return (now, Kind.TICK, 0, _NO_KEY)
+                return bare_piece(Kind.TICK, now)
             size = _audio_bytes(effect)
             key = _audio_key(effect, size, is_filler=True)
             return None if key is None else (now, Kind.FILLER, size, key)
@@ -133,9 +139,9 @@ def _speech_piece(generation: int, event: AudioOutput, effect: Effect | None, no
     return (now, Kind.SPEECH, size, (generation, event.session_id, event.prompt_name, event.completion_id, event.content_id, chunk.turn))
 
 
-def delivered_piece(now: float) -> Piece:
-    """Return that an event left the listener's queue."""
-    return (now, Kind.DELIVERED, 0, _NO_KEY)
+def bare_piece(kind: Kind, now: float) -> Piece:
+    """Return a piece without audio."""
+    return (now, kind, 0, _NO_KEY)
 
 
 def own_words(origin: Origin) -> tuple[str, ...]:
@@ -172,7 +178,7 @@ class TraceWriter:
         self._started_ns = round(started * NANOSECONDS)
         self._conceal = conceal
         self._is_masked = is_masked
-        self._keys: dict[Kind, Key] = {Kind.TICK: _NO_KEY, Kind.DELIVERED: _NO_KEY}
+        self._keys: dict[Kind, Key] = dict.fromkeys(_BARE, _NO_KEY)
         self._new_keys: dict[str, Key] = {}
         self._run: list[str | int | float] = []
         self._run_since: int | float = 0
@@ -257,7 +263,7 @@ class TraceReader:
         self.started = started_ns / NANOSECONDS
         self.is_masked = row.get("masked") is True
         self._started_ns = started_ns
-        self._keys: dict[str, list[Json]] = {Kind.TICK: [], Kind.DELIVERED: []}
+        self._keys: dict[str, list[Json]] = {kind: [] for kind in _BARE}
 
     def read(self, line: bytes) -> Iterable[RecordedStep | Piece | Note]:
         """Return what a line tells.
@@ -297,7 +303,7 @@ class TraceReader:
 
 
 def given_of(piece: Piece) -> Input | None:
-    """Return the input that a piece stands for, None for a delivery; audio is silence."""
+    """Return the input that a piece stands for, or None; audio is silence."""
     _, kind, size, key = piece
     match kind:
         case Kind.AUDIO:
@@ -308,7 +314,7 @@ def given_of(piece: Piece) -> Input | None:
             return ModelEvent(int(generation), AudioOutput(session_id, prompt_name, completion_id, content_id, bytes(size)))
         case Kind.FILLER | Kind.TICK:
             return Tick()
-        case Kind.DELIVERED:
+        case Kind.DELIVERED | Kind.QUIET | Kind.NOISE:
             return None
 
 

@@ -6,8 +6,9 @@ from bench.replay import Replay
 from s2s.events import OutputEvent, ToolSpec
 from session.assistant import SessionPlan
 from session.effects import Begin, Effect, Emit, Flush, Input, ModelEvent, StreamOpened, Tick
+from session.hearing import Ask
 from session.origin import Origin
-from session.trace import Note, Step, TraceWriter, delivered_piece, piece_of
+from session.trace import Kind, Note, Step, TraceWriter, bare_piece, piece_of
 from session.trace_values import Conceal, unchanged
 from tests.session.doubles import LOOK_UP, MODEL_ID, PLAN
 
@@ -22,7 +23,7 @@ class Recorded:
 
     def __init__(self, origin: Origin | None = None, conceal: Conceal = unchanged, started: float = 100.0) -> None:
         self.origin = origin or origin_of()
-        self.machine, self.playback = self.origin.make()
+        self.machine, self.playback = self.origin.make(self._ear)
         self.now = started
         self._writer = TraceWriter(self.origin, started, conceal, is_masked=conceal is not unchanged)
         self._lines = [self._writer.header()]
@@ -45,6 +46,11 @@ class Recorded:
                 self.playback.flush(effect.turn, self.now)
         return effects
 
+    def _ear(self, ask: Ask) -> bool:
+        is_quiet = ask()
+        self._lines.append(self._writer.piece(bare_piece(Kind.QUIET if is_quiet else Kind.NOISE, self.now)))
+        return is_quiet
+
     def begin(self) -> None:
         """Open the stream."""
         self.give(Begin())
@@ -60,7 +66,7 @@ class Recorded:
         until = self.now + seconds
         while self.now < until:
             while self.playback.pop(self.now) is not None:
-                self._lines.append(self._writer.piece(delivered_piece(self.now)))
+                self._lines.append(self._writer.piece(bare_piece(Kind.DELIVERED, self.now)))
             ready_at, deadline = self.playback.ready_at(), self.machine.next_deadline()
             moments = [moment for moment in (ready_at, deadline, until) if moment is not None and moment > self.now]
             self.now = min(moments)

@@ -115,6 +115,26 @@ def test_a_trace_that_was_cut_anywhere_runs_to_where_it_was_cut() -> None:
     assert sorted(each.figures.inputs for each in replays) == [each.figures.inputs for each in replays]
 
 
+def voice(ms: int) -> bytes:
+    """Return what sounds like somebody."""
+    return (bytes(320) + b"\x00\x40\x00\xc0" * 80) * (ms // 20)
+
+
+def test_what_audio_sounded_like_decides_as_it_did_though_it_is_not_kept() -> None:
+    deaf = replace(PLAN, takes_text=False)  # a model that does not tell when it hears somebody
+    recorded = Recorded(replace(origin_of(), plan=deaf))
+    recorded.begin()
+    for piece in (bytes(3_200), voice(100), bytes(3_200), voice(100), voice(100), voice(100)):
+        recorded.now += 0.1
+        recorded.give(SendAudio(piece))
+    recorded.give(StreamFailed(1, "model_lost", Remedy.RESUME, "ref-1"))
+    recorded.give(StreamOpened(2))
+
+    assert recorded.data.count(b'"n",') == 2
+    assert replay(recorded.data).first is None
+    assert replay(recorded.data.replace(b'"n",', b'"q",')).first is not None
+
+
 def test_audio_is_a_number() -> None:
     small, large = Recorded(), Recorded()
     for recorded, size in ((small, 64), (large, 32_000)):
