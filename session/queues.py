@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from s2s.events import TextInput, ToolResult, UnknownEvent
 from session.effects import Send
-from session.events import ModelOutput, SessionEvent, SpeechChunk
+from session.events import GoingAway, ModelOutput, SessionEvent, SpeechChunk
 from session.listener import BYTES_PER_SAMPLE, Listener
 
 UPLINK_HIGH_MS = 1_000.0
@@ -202,6 +202,10 @@ class PlaybackQueue:
         if size > UNKNOWN_LIMIT_BYTES and isinstance(event, ModelOutput) and isinstance(event.event, UnknownEvent):
             return
         self._words_bytes += size
+        if isinstance(event, GoingAway):  # who leaves says so at once, and not when everything has been said
+            first = next((at for at, waiting in enumerate(self._waiting) if isinstance(waiting.event, SpeechChunk)), len(self._waiting))
+            self._waiting.insert(first, _Waiting(event, time, size))
+            return
         self._waiting.append(_Waiting(event, time, size))
 
     def pop(self, now: float) -> SessionEvent | None:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from session.errors import BadFrame, ResumeRefused
+from session.errors import BadFrame, ResumeRefused, ServerLeaving
 from session.events import GoingAway, SessionEnded, SessionEvent, SessionStarted, SpeechChunk, Start
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
@@ -187,7 +187,11 @@ class Attachments:
 
         Raises:
             ResumeRefused: there is no such session for this client, or what it lacks is not kept any more.
+            ServerLeaving: another process has the session, or will have it in a moment.
+            ServerBusy: all places are taken, or other processes' sessions cannot be looked up now.
         """
+        if self._registry.is_leaving:  # another process has the session, or will in a moment
+            raise ServerLeaving
         handle = handle_of(wanted.token)
         attachment = self._by_handle.get(handle)
         is_adopted = attachment is None

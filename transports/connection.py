@@ -218,10 +218,7 @@ class Connection:
         try:
             attachment = self._attachments.begin(start, dialect, self._principal, is_lasting=is_lasting)
         except SessionError as error:
-            if dialect.survives(error):
-                raise
-            await self._tell(error, dialect)
-            raise _Leave(error.close_code, error.code) from None
+            raise await self._not_here(error, dialect) from None
         self._hold(attachment, 0)
         await asyncio.sleep(0)  # the session begins before the client's next frame reaches it
 
@@ -229,7 +226,10 @@ class Connection:
         if self._running() is not None:
             raise WrongOrder("This connection has a session.")
         await self._end_session()
-        attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._principal)
+        try:
+            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._principal)
+        except SessionError as error:
+            raise await self._not_here(error, dialect) from None
         self._dialect, runner = attachment.dialect, attachment.runner
         attachment.token = self._attachments.new_token(attachment)
         resumed = Resumed(runner.session_id, attachment.token, runner.client.upstream, is_adopted)
@@ -238,6 +238,13 @@ class Connection:
             await self._send(frame)
         self._hold(attachment, wanted.wanted)
         runner.client_back(undelivered)
+
+    async def _not_here(self, error: SessionError, dialect: Dialect) -> Exception:
+        """Return what is to be raised when no session is begun or gone on with: the connection stays for another try, or not."""
+        if dialect.survives(error):
+            return error
+        await self._tell(error, dialect)
+        return _Leave(error.close_code, error.code)
 
     def _hold(self, attachment: Attachment, number: int) -> None:
         """Carry a session; begin with this frame of it."""
