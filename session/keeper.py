@@ -127,6 +127,7 @@ class SessionKeeper:
         """Keep a session from now on, as long as its client has a handle to come back with."""
         kept = self._kept[runner.session_id] = _Kept(runner)
         runner.client.on_change = kept.change
+        kept.changed.set()  # an adopted session has its client already
         task = asyncio.create_task(self._keep(kept))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -230,11 +231,11 @@ class SessionKeeper:
     async def _save(self, kept: _Kept, *, is_last: bool = False) -> bool:
         """Write the session, if there is anything new; return whether its record is up to date."""
         runner, now = kept.runner, asyncio.get_running_loop().time()
-        if not runner.is_at_rest:
-            kept.wake_in(BUSY_SECONDS)
         handle = runner.client.handle
         if not handle:
             return False
+        if not runner.is_at_rest:
+            kept.wake_in(BUSY_SECONDS)
         snapshot = runner.snapshot()
         content = replace(snapshot, upstream=0)  # it changes with every piece of audio
         if not is_last and (handle, content) == (kept.handle, kept.saved) and now - kept.saved_at < REFRESH_SECONDS:
@@ -302,6 +303,8 @@ class SessionKeeper:
         async with self._places:
             if loop.time() < self._away_until:
                 raise _StoreAway
+            if self._failures:
+                self._away_until = loop.time() + STORE_SECONDS  # one call at a time finds out whether it is back
             try:
                 async with asyncio.timeout(STORE_SECONDS):
                     answer = await ask()
