@@ -9,8 +9,8 @@ BACKLOG: Final = 2_048
 """With the usual 100, 500 clients that reconnect at once wait 1 to 2 s (p99), with this 0.2 to 0.4 s (measured)."""
 SEND_BUFFER_BYTES: Final = 65_536
 """What the kernel holds per connection; its own default takes 83 s of speech before it pushes back (measured)."""
-UNSENT_BYTES: Final = 8_192
-"""Unsent bytes in the kernel above which a socket counts as full: 85 ms of speech as base64; an interruption waits behind no more."""
+UNSENT_BYTES: Final = 4_096
+"""Unsent bytes in the kernel above which a socket counts as full: an interruption waits behind them, and behind 66 KB/s that is 62 ms."""
 _UNUSABLE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """An address family that this machine resolves but does not have."""
 

@@ -29,7 +29,7 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024
 """Shipped clients send at most 32 KB; system prompts and histories can be larger."""
 QUEUED_FRAMES: Final = 4
 """Frames that are read ahead of a session that takes them slowly: of the largest messages 1 MB, half of what a session may take."""
-WRITE_LIMIT_BYTES: Final = 8 * 1024
+WRITE_LIMIT_BYTES: Final = 4 * 1024
 """Above it a sender waits: speech shall wait in the session, where an interruption can take it back."""
 PING_SECONDS: Final = 20
 """A third of the idle time-out of AWS's load balancers; pings every 60 s race it."""

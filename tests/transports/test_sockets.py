@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from transports.sockets import PortUnavailable, listen, port_of
+from transports.sockets import SEND_BUFFER_BYTES, UNSENT_BYTES, PortUnavailable, listen, port_of
 
 
 def test_localhost_listens_on_one_port_in_every_family() -> None:
@@ -37,3 +37,16 @@ def test_an_unknown_host_is_named() -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(PortUnavailable):
         listen("192.0.2.1", 0)
+
+
+def test_what_is_accepted_holds_little_speech_back_and_sends_at_once() -> None:
+    (listening,) = listen("127.0.0.1", 0)
+    listening.setblocking(True)
+    with listening, socket.create_connection(("127.0.0.1", port_of([listening]))), listening.accept()[0] as accepted:
+        unsent = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        buffered = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        no_delay = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    assert unsent == UNSENT_BYTES
+    assert buffered == 2 * SEND_BUFFER_BYTES  # Linux doubles what is asked for, for its own use
+    assert no_delay
