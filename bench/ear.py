@@ -15,8 +15,8 @@ from bench.positions import Verdict, compare
 HERTZ = 16_000
 CHUNK_SAMPLES = 512
 CHUNK_SECONDS = CHUNK_SAMPLES / HERTZ
-REST_SECONDS = 3.0
-"""How long a caller listens on after having said everything."""
+REST_SECONDS = 1.0
+"""A caller who has said everything listens on until nothing came for so long."""
 _HEADER = struct.Struct("<BBHIII")
 
 
@@ -61,7 +61,7 @@ class Ear:
 
 
 async def call(url: str, speech: bytes, delay: float = 0.0) -> Ear:
-    """Speak in real time and listen until everything came back or nothing comes any more.
+    """Speak in real time and listen until nothing comes any more.
 
     Args:
         url: of the server.
@@ -78,7 +78,10 @@ async def call(url: str, speech: bytes, delay: float = 0.0) -> Ear:
             speaking = tasks.create_task(_speak(socket, speech))
             listening = tasks.create_task(_listen(socket, ear))
             await speaking
-            await asyncio.wait({listening}, timeout=REST_SECONDS)
+            last = -1
+            while last < len(ear.heard):
+                last = len(ear.heard)
+                await asyncio.wait({listening}, timeout=REST_SECONDS)
             listening.cancel()
     return ear
 
@@ -93,5 +96,5 @@ async def _speak(socket: ClientConnection, speech: bytes) -> None:
 
 
 async def _listen(socket: ClientConnection, ear: Ear) -> None:
-    while len(ear.heard) < len(ear.speech):
-        ear.take(await socket.recv())
+    async for frame in socket:
+        ear.take(frame)
