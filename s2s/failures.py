@@ -38,7 +38,7 @@ SYSTEM_TWICE: Final = Failure(
 )
 HISTORY_LATE: Final = Failure("model_validation", Remedy.RESUME_ONCE, "Chat history should be sent completely before streaming audio.")
 HISTORY_TOO_LONG: Final = Failure(
-    "model_validation", Remedy.RESUME_ONCE, "Chat history is over max limit. Trim chat history and try again."
+    "model_history_too_long", Remedy.RESUME_ONCE, "Chat history is over max limit. Trim chat history and try again."
 )
 CONTENT_OPEN: Final = Failure("model_validation", Remedy.FATAL_CONFIG, "All contents must be closed before ending prompt")
 CONTENT_EMPTY: Final = Failure("model_validation", Remedy.RESUME_ONCE, "as no content data was received")

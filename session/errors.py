@@ -167,6 +167,7 @@ _BY_MODEL_CODE: dict[str, type[ModelFailure]] = {
     "model_untrusted": ModelRefused,
     "model_sdk": ModelRefused,
     "model_validation": ModelRefused,
+    "model_history_too_long": ModelRefused,
     "model_time_limit": ModelTimeLimit,
     "model_idle_limit": ModelTimeLimit,
     "model_content_blocked": ContentBlocked,

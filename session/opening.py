@@ -44,10 +44,10 @@ class Wording:
         self._prompt_name = new_name()
         self._audio_name = new_name()
         self._bytes_per_ms = plan.input_hertz * 2 / 1_000
-        self._limits = limits
+        self._full = self._limits = limits
         self._history_bytes = 0
         """Of the history that was written last."""
-        self._shortened = 0
+        self._halvings = 0
 
     def opening(self, history: Sequence[HistoryTurn]) -> tuple[InputEvent, ...]:
         """Return everything from sessionStart to the open audio block."""
@@ -61,14 +61,23 @@ class Wording:
             AudioContentStart(self._prompt_name, self._audio_name, plan.input_hertz),
         )
 
-    def shorten(self) -> bool:
-        """Tell half as much of the past from now on, and nothing in the end; return whether there was anything to leave out."""
+    def shorten(self, *, is_known: bool) -> bool:
+        """Tell half as much of the past as last time, and nothing in the end; return whether there was anything to leave out.
+
+        Args:
+            is_known: whether the service said that it was too much, so that as much is never told again.
+        """
         if not self._history_bytes:
             return False
-        self._shortened += 1
-        limit = self._history_bytes // 2 if self._shortened < HALVINGS else 0
+        self._halvings += 1
+        limit = self._history_bytes // 2 if self._halvings < HALVINGS else 0
         self._limits = replace(self._limits, history_bytes=limit)
+        self._full = self._limits if is_known else self._full
         return True
+
+    def accepted(self) -> None:
+        """Take note that the service has taken an opening."""
+        self._limits, self._halvings = self._full, 0
 
     def audio(self, pcm: bytes) -> tuple[InputEvent, ...]:
         """Return the user's speech."""

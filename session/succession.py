@@ -22,7 +22,7 @@ from s2s.events import (
 )
 from session.assistant import SessionPlan
 from session.calls import Calls
-from session.continuation import Moment
+from session.continuation import NEVER, Moment
 from session.effects import Effect, Emit, StreamFailed
 from session.errors import ContentBlocked
 from session.events import ExchangeRefused, TranscriptUpdated
@@ -33,8 +33,13 @@ from session.speaker import Speaker
 from session.streams import Life, Streams
 from session.turns import TurnTracker
 
-TOO_LONG_CODE = "model_validation"
-"""Of a stream that does not take its opening, as a rule because of the history: limits were seen that are lower than documented."""
+TOO_LONG_CODE = "model_history_too_long"
+"""Of a stream that does not take its opening because of the history: limits were seen that are lower than documented."""
+INVALID_CODES = frozenset({TOO_LONG_CODE, "model_validation"})
+"""The service does not always say what it is."""
+
+TRIAL_SECONDS = 2.0
+"""The service answers before it has read the whole opening, and may still refuse it."""
 
 
 class Succession:
@@ -60,12 +65,12 @@ class Succession:
         self._hearing = hearing
         self._asks = False
         """Whether the stream that is being opened is given something to answer."""
-        self._is_fresh = True
-        """Whether the stream that carries the session has said nothing yet."""
+        self._tried_until = NEVER
+        """Until when the present stream may turn out not to have been accepted after all."""
 
     def follow(self, event: OutputEvent, effects: Sequence[Effect], now: float) -> None:
         """Take note of what the present stream said, and of what followed from it."""
-        self._is_fresh = False
+        self._accept()
         match event:
             case UserSpeechStart():
                 self._hearing.note(Sign.BEGAN, now)
@@ -118,13 +123,13 @@ class Succession:
             turns.expects(now)
         if self._asks or turns.hung_at is not None:
             turns.asked(now)
-        self._asks, self._is_fresh = False, True
+        self._asks, self._tried_until = False, now + TRIAL_SECONDS
         return effects
 
     def refused(self, failure: StreamFailed, now: float) -> list[Effect] | None:
         """Take note that the stream that was being opened is not to be had; None when the session is over by that."""
         was_alive = self._streams.is_alive
-        is_shortened = failure.code == TOO_LONG_CODE and failure.remedy is Remedy.RESUME_ONCE and self._wording.shorten()
+        is_shortened = self._shorten(failure)
         effects = self._streams.refused(failure, self._turns.number, now, is_shortened=is_shortened)
         if effects is None or was_alive:
             return effects
@@ -135,8 +140,9 @@ class Succession:
     def lost(self, failure: StreamFailed, now: float) -> list[Effect] | None:
         """Go on without the stream that carried the session; None when its failure does not allow it."""
         turns = self._turns
-        is_refusal = self._is_fresh and failure.code == TOO_LONG_CODE and failure.remedy is Remedy.RESUME_ONCE
-        is_shortened = is_refusal and self._wording.shorten()
+        if now >= self._tried_until:
+            self._accept()
+        is_shortened = bool(self._tried_until) and self._shorten(failure)
         leaving = self._streams.lost(failure, turns.number, turns.texts, now, is_shortened=is_shortened)
         if leaving is None:
             return None
@@ -194,6 +200,16 @@ class Succession:
             return opening
         turns.hide(words)
         return (*opening, *self._wording.typed_turn(words)) if takes_text else opening
+
+    def _accept(self) -> None:
+        if self._tried_until:
+            self._tried_until = 0.0
+            self._wording.accepted()
+
+    def _shorten(self, failure: StreamFailed) -> bool:
+        """Tell less of the past, if that may be why an opening was refused."""
+        is_refusal = failure.code in INVALID_CODES and failure.remedy is Remedy.RESUME_ONCE
+        return is_refusal and self._wording.shorten(is_known=failure.code == TOO_LONG_CODE)
 
     def _forget_exchange(self, ref: str) -> list[Effect]:
         self._turns.refuse_exchange()
