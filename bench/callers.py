@@ -54,6 +54,11 @@ class Told:
     message: Mapping[str, object] | None = None
     """A control message of the page's dialect."""
 
+    @property
+    def is_error(self) -> bool:
+        """Whether something went wrong."""
+        return self.message is not None and self.message.get("type") == "error"
+
 
 class Caller:
     """One session of one connection.

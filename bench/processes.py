@@ -62,10 +62,10 @@ async def child(*arguments: str, environment: Mapping[str, str] | None = None) -
             await process.wait()
 
 
-async def read_json(process: asyncio.subprocess.Process) -> dict[str, object]:
+async def read_json(process: asyncio.subprocess.Process, seconds: float = READY_SECONDS) -> dict[str, object]:
     """Read lines until one is a JSON object, and return it."""
     assert process.stdout is not None
-    async with asyncio.timeout(READY_SECONDS):
+    async with asyncio.timeout(seconds):
         while line := await process.stdout.readline():
             if line.startswith(b"{"):
                 found: dict[str, object] = json.loads(line)
