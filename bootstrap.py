@@ -19,7 +19,7 @@ import structlog
 
 from api.app import HealthServer
 from api.health import Check, Health
-from config import ASSISTANTS, LOCAL_FOLDER, ROOT, Settings, StorageKind
+from config import ASSISTANTS, LOCAL_FOLDER, ROOT, ModelHistory, Settings, StorageKind
 from local_emulator import EmulatorFailed, LocalEmulator
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles
@@ -29,6 +29,7 @@ from s2s.bedrock.http2.proxy import proxy_for
 from s2s.bedrock.stream import Timeouts
 from s2s.cures import Place, explain
 from s2s.errors import ModelError
+from s2s.limits import RELAXED, STRICT
 from session.assistant import AssistantError, AssistantProfile, parse_assistant
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.keeper import SessionKeeper
@@ -56,6 +57,7 @@ log = structlog.get_logger()
 
 LOCAL_KEY: Final = "local"
 """The made-up credentials of --local: the emulator takes any."""
+TEXT_PROFILES: Final = {ModelHistory.STRICT: STRICT, ModelHistory.RELAXED: RELAXED}
 SPARE_STREAMS: Final = 5
 """Streams that the emulator takes beyond the sessions: one may still be closing when the next opens."""
 
@@ -254,6 +256,7 @@ async def build(
             observers=(SessionLog(counters, clock), *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
+            text_profile=TEXT_PROFILES[settings.model_history],
             is_overloaded=lambda: lag.is_overloaded,
             recorder=traces,
             keeper=keeper,
@@ -338,6 +341,7 @@ def make_client(settings: Settings, endpoint: str | None, ca_file: Path | None, 
         timeouts=Timeouts(opening=settings.opening_ms / 1000),
         streams_per_connection=settings.streams_per_connection,
         proxy=proxy,
+        text_profile=TEXT_PROFILES[settings.model_history],
     )
 
 

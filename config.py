@@ -40,6 +40,15 @@ class StorageKind(StrEnum):
     DYNAMODB = "dynamodb"
 
 
+class ModelHistory(StrEnum):
+    """How much of a conversation a new stream to the model is told."""
+
+    STRICT = "strict"
+    """What AWS documents: 40 KB."""
+    RELAXED = "relaxed"
+    """What AWS's own samples send: 200 KB."""
+
+
 class LogFormat(StrEnum):
     """How log lines look."""
 
@@ -235,6 +244,13 @@ class Settings:
     )
     opening_ms: int = _setting(
         "BEDROCK_OPENING_MS", "How long the model may take to accept a stream, connecting included.", _number(500, 60_000), 2_800, unit="ms"
+    )
+    model_history: ModelHistory = _setting(
+        "MODEL_HISTORY",
+        "How much of a conversation the model's next stream is told: strict, what AWS documents (40 KB), or relaxed, what its samples send "
+        "(200 KB). What is refused as too much is halved.",
+        _choice(ModelHistory),
+        ModelHistory.STRICT,
     )
     https_proxy: str | None = _setting(
         "HTTPS_PROXY",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from s2s.events import ToolSpec
+from s2s.limits import STRICT, TextProfile
 from session.assistant import SessionPlan
 from session.hearing import Ear, live_ear
 from session.machine import SessionMachine
@@ -49,6 +50,8 @@ class Origin:
     resume_jitter: float
     snapshot: SessionSnapshot | None = None
     """Of the process that had the session before; None for a new session."""
+    limits: TextProfile = STRICT
+    """How much text a stream may be given."""
 
     def make(self, ear: Ear = live_ear) -> tuple[SessionMachine, PlaybackQueue]:
         """Return a machine that has been told nothing yet, and the listener's queue that it shares with its runner.
@@ -66,6 +69,7 @@ class Origin:
             new_name=Names(self.names_seed),
             renewal_jitter_seconds=self.renewal_jitter_seconds,
             resume_jitter=self.resume_jitter,
+            limits=self.limits,
             ear=ear,
         )
         if self.snapshot is not None:

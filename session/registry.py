@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from s2s.limits import STRICT, TextProfile
 from s2s.models import capabilities
 from session.assistant import AssistantProfile, plan_session
 from session.continuation import JITTER_SECONDS
@@ -31,6 +32,7 @@ class SessionRegistry:
         observers: listen to every session.
         clock: monotonic time.
         max_sessions: how many may live at once.
+        text_profile: how much text a stream may be given.
         is_overloaded: tells whether the process cannot serve more than it has; the first session is taken all the same.
         recorder: of sessions, if any are recorded.
         keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
@@ -46,6 +48,7 @@ class SessionRegistry:
         observers: Sequence[Observer],
         clock: Clock,
         max_sessions: int,
+        text_profile: TextProfile = STRICT,
         is_overloaded: Callable[[], bool] = bool,
         recorder: Recorder | None = None,
         keeper: SessionKeeper | None = None,
@@ -57,6 +60,7 @@ class SessionRegistry:
         self._observers = (*observers, keeper) if keeper is not None else tuple(observers)
         self._clock = clock
         self._max_sessions = max_sessions
+        self._text_profile = text_profile
         self._is_overloaded = is_overloaded
         self._recorder = recorder
         self._keeper = keeper
@@ -160,6 +164,7 @@ class SessionRegistry:
             renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
             resume_jitter=random.random(),  # noqa: S311  # the same
             snapshot=snapshot,
+            limits=self._text_profile,
         )
         tape = None if self._recorder is None else self._recorder.open(origin)
         machine, playback = origin.make(live_ear if tape is None else tape.ear)

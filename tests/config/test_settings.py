@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import config
-from config import LogFormat, LogLevel, Settings, SettingsError, StorageKind
+from config import LogFormat, LogLevel, ModelHistory, Settings, SettingsError, StorageKind
 from s2s.bedrock.interfaces import Transport
 
 
@@ -44,6 +44,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:8080", "model_endpoint", "http://127.0.0.1:8080"),
         ("BEDROCK_TRANSPORT", "CRT", "model_transport", Transport.CRT),
         ("BEDROCK_STREAMS_PER_CONNECTION", "1", "streams_per_connection", 1),
+        ("MODEL_HISTORY", "relaxed", "model_history", ModelHistory.RELAXED),
         ("BEDROCK_OPENING_MS", "5000", "opening_ms", 5000),
         ("HTTPS_PROXY", "http://proxy:3128", "https_proxy", "http://proxy:3128"),
         ("https_proxy", "http://proxy:3128", "https_proxy", "http://proxy:3128"),
