@@ -11,7 +11,7 @@ from random import Random
 from typing import assert_never
 
 from s2s.errors import Remedy
-from s2s.events import Role
+from s2s.events import AudioInput, Role
 from session.effects import (
     FIRST_GENERATION,
     Begin,
@@ -55,7 +55,7 @@ from session.queues import PlaybackQueue, UplinkQueue
 from session.resumption import WINDOW_SECONDS
 from tests.session.doubles import LOOK_UP, MODEL_ID, PLAN, counted_names
 from tests.session.simulated_caller import Habits, SimulatedCaller
-from tests.session.simulated_model import PIECE_SECONDS, READING_SECONDS, ModelFaults, SimulatedModel, SimulatedStream
+from tests.session.simulated_model import HEAD, PIECE_SECONDS, READING_SECONDS, ModelFaults, SimulatedModel, SimulatedStream
 from tests.session.simulated_time import Agenda
 
 HOUR = 3_600.0
@@ -131,7 +131,7 @@ class SimulatedCall:
         self._closed = 0
         self._route: int | None = FIRST_GENERATION
         self._is_writing_until = 0.0
-        self._sent_in_vain = 0
+        self._sent_in_vain: set[int] = set()
         self._timer_at: float | None = None
         self._listens_at: float | None = None
         self._running: set[str] = set()
@@ -207,7 +207,8 @@ class SimulatedCall:
                 self._start_tool(use.tool_use_id)
             case OpenStream():
                 self._open(effect)
-            case Route(generation):
+            case Route(generation, first):
+                self._uplink.put_first(first)
                 assert generation is None or self._streams[generation].is_alive, "never sent on a dead stream"
                 self._route = generation
                 self._send()
@@ -260,7 +261,8 @@ class SimulatedCall:
 
     def _block(self, stream: SimulatedStream, group: Send) -> None:
         """A group is on its way that the stream does not take, until the client gives up."""
-        self._sent_in_vain += group.audio_ms > 0 and not group.is_filler
+        if group.audio_ms and not group.is_filler:
+            self._sent_in_vain |= {HEAD.unpack_from(event.pcm)[0] for event in group.events if isinstance(event, AudioInput)}
         self._is_writing_until = self.agenda.now + READING_SECONDS
 
         def gives_up() -> None:
@@ -375,7 +377,7 @@ class SimulatedCall:
     def _check_audio(self) -> None:
         """Of the microphone every piece that was taken was sent, dropped and counted, or waits."""
         dropped = round(self._uplink.dropped_ms / (PIECE_SECONDS * 1_000))
-        sent = len(self._model.pieces) + self._sent_in_vain
+        sent = len(self._model.pieces | self._sent_in_vain)
         assert sent + dropped <= self._caller.given_pieces <= sent + dropped + len(self._uplink)
 
     def _figures(self) -> Figures:

@@ -1,5 +1,7 @@
 """Whatever comes in whatever order: the session stays in a legal state and keeps its promises to client and model."""
 
+from collections.abc import Sequence
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -117,6 +119,8 @@ class AnySession(RuleBasedStateMachine):
         self.current = 1
         self.next: int | None = None
         self.waiting: list[Send] = []
+        self.taken: dict[int, int] = {}
+        """By stream: the number of the audio that it got last."""
         self.tool_streams: dict[str, int] = {}
         self.unanswerable: set[str] = set()
         self.dead: set[int] = set()
@@ -146,8 +150,9 @@ class AnySession(RuleBasedStateMachine):
                 case OpenStream(generation, opening):
                     self.streams.setdefault(generation, StreamProtocol(capabilities(MODEL_ID))).send_group(opening)
                     self.next = generation if generation > 1 else None
-                case Route(generation):
+                case Route(generation, first):
                     assert generation not in self.dead
+                    self.put_first(first)
                     self.route = generation
                     self.current = generation or self.current
                     self.send_what_waits()
@@ -173,10 +178,18 @@ class AnySession(RuleBasedStateMachine):
                     self.started_tools.add(effect.use.tool_use_id)
                     self.running_tools.add(effect.use.tool_use_id)
 
+    def put_first(self, groups: Sequence[Send]) -> None:
+        """Put audio before what waits, unless it waits itself."""
+        oldest = min((group.number for group in self.waiting if group.number), default=None)
+        self.waiting[:0] = [group for group in groups if oldest is None or group.number < oldest]
+
     def send_what_waits(self) -> None:
         """Send on the stream that takes it; raises when the model would end the stream over it."""
         while self.route is not None and self.waiting:
-            self.streams[self.route].send_group(self.waiting.pop(0).events)
+            group = self.waiting.pop(0)
+            self.streams[self.route].send_group(group.events)
+            assert group.number == 0 or group.number > self.taken.get(self.route, 0), "audio in order, and once"
+            self.taken[self.route] = group.number or self.taken.get(self.route, 0)
 
     def says(self, event: OutputEvent) -> None:
         """Let the model say something."""
