@@ -75,7 +75,7 @@ class Attachment:
         self.former_handle = ""
         """Of the token before, as long as nothing shows that the client knows the present one."""
         self.taken = asyncio.Event()
-        """Set when frames of the client were taken since it was cleared."""
+        """Set when numbered frames of the client came since it was cleared."""
         self.expiry: asyncio.TimerHandle | None = None
 
     @property
@@ -94,11 +94,9 @@ class Attachment:
             return True
         client = self.runner.client
         ahead = (number - client.upstream + _COUNTER // 2) % _COUNTER - _COUNTER // 2
-        if ahead < 0:
-            return False
-        client.upstream += ahead + 1
         self.taken.set()
-        return True
+        client.upstream += max(0, ahead + 1)
+        return ahead >= 0
 
     def acknowledge(self, number: int) -> None:
         """Forget what has arrived.
@@ -131,7 +129,7 @@ class Attachment:
             event = await self.runner.next_event()
             if event is None:
                 return
-            if self.is_lasting and isinstance(event, SessionStarted):
+            if self.is_lasting and isinstance(event, SessionStarted) and not self.token:
                 self.token = new_token()
             self._keep(event)
 

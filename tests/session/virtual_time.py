@@ -9,13 +9,16 @@ class NothingWillHappen(AssertionError):
 
 
 class _Selector(selectors.SelectSelector):
-    def __init__(self) -> None:
+    def __init__(self, patience_seconds: float) -> None:
         super().__init__()
         self.now = 0.0
+        self._patience_seconds = patience_seconds
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Let the time pass instead of waiting."""
         ready = super().select(0)
+        if not ready and self._patience_seconds and timeout != 0:
+            ready = super().select(self._patience_seconds)
         if not ready:
             if timeout is None:
                 raise NothingWillHappen
@@ -24,10 +27,14 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop for tests in which a minute takes no time."""
+    """A loop for tests in which a minute takes no time.
 
-    def __init__(self) -> None:
-        self._virtual = _Selector()
+    Args:
+        patience_seconds: of real time, before the virtual time passes: what is on its way through real sockets arrives first.
+    """
+
+    def __init__(self, patience_seconds: float = 0.0) -> None:
+        self._virtual = _Selector(patience_seconds)
         super().__init__(self._virtual)
 
     def time(self) -> float:

@@ -12,6 +12,7 @@ from session.assistant import AssistantProfile, parse_assistant
 from session.interfaces import ToolOutcome
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
+from transports.attachments import Adopter
 from transports.origins import OriginPolicy
 from transports.site import Site
 from transports.sockets import listen, port_of
@@ -168,7 +169,13 @@ def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
 
 @asynccontextmanager
 async def running_server(
-    *, max_sessions: int = 3, origins: Sequence[str] = (), site: Site | None = None, open_seconds: float = 10
+    *,
+    max_sessions: int = 3,
+    origins: Sequence[str] = (),
+    site: Site | None = None,
+    open_seconds: float = 10,
+    resume_seconds: float = 0,
+    adopter: Adopter | None = None,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
     registry = registry_of(model, max_sessions)
@@ -182,9 +189,12 @@ async def running_server(
         counters=counters,
         clock=LoopClock(),
         open_seconds=open_seconds,
+        resume_seconds=resume_seconds,
+        adopter=adopter,
     )
     await server.start()
     try:
         yield Rig(port_of(sockets), model, registry, counters, server)
     finally:
         await server.stop()
+        await registry.close()
