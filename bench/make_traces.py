@@ -11,7 +11,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,30 +159,21 @@ SCENES = (
 async def record(scene: Scene, folder: Path) -> Path:
     """Play a scene and return its trace."""
     faults = iter([scene.fault])
-    settings = Settings(
-        local=True, storage=StorageKind.SQLITE, sqlite_path=folder / f"{scene.name}.sqlite3", trace_folder=folder / scene.name
-    )
-    async with NovaSonicLocal(Options(brain="demo", ca_dir=folder / "ca", fault=lambda: next(faults, ""))) as emulator:
-        expiration = None if scene.signed_for_seconds is None else datetime.now(UTC) + timedelta(seconds=scene.signed_for_seconds)
+    database, traces = folder / f"{scene.name}.sqlite3", folder / scene.name
+    settings = Settings(local=True, storage=StorageKind.SQLITE, sqlite_path=database, trace_folder=traces)
+    expiration = None if scene.signed_for_seconds is None else datetime.now(UTC) + timedelta(seconds=scene.signed_for_seconds)
+    async with AsyncExitStack() as resources, asyncio.timeout(PATIENCE_SECONDS * 4):
+        options = Options(brain="demo", ca_dir=folder / "ca", fault=lambda: next(faults, ""))
+        emulator = await resources.enter_async_context(NovaSonicLocal(options))
         credentials = StaticCredentials(KEY, SECRET, expiration=expiration)
         model = NovaSonicClient(REGION, DEFAULT_MODEL_ID, emulator.endpoint, str(emulator.ca_file), credentials)
-        async with asyncio.timeout(PATIENCE_SECONDS * 4):
-            application = await _build(settings, model, scene)
-            try:
-                await _play(application, scene)
-            finally:
-                await application.stop()
-                await model.aclose()
-    [trace] = (folder / scene.name).iterdir()
+        resources.push_async_callback(model.aclose)
+        tools = SlowTools(await open_tools(settings, None, resources, {})) if scene.has_slow_tools else None
+        application = await build(settings, model=model, tools=tools)
+        resources.push_async_callback(application.stop)
+        await _play(application, scene)
+    [trace] = traces.iterdir()
     return trace
-
-
-async def _build(settings: Settings, model: NovaSonicClient, scene: Scene) -> Application:
-    if not scene.has_slow_tools:
-        return await build(settings, model=model)
-    from contextlib import AsyncExitStack  # noqa: PLC0415
-
-    return await build(settings, model=model, tools=SlowTools(await open_tools(settings, None, AsyncExitStack(), {})))
 
 
 async def _play(application: Application, scene: Scene) -> None:

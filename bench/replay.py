@@ -114,6 +114,8 @@ class Replay:
         self._sounds: deque[Kind] = deque()
         """What the user's audio was when the machine listened to it for the next input."""
         self._now = self._reader.started
+        self.is_masked = self._reader.is_masked
+        """Whether what people said is masked."""
         self.figures = Figures(files=1)
         self.first: Difference | None = None
         self.rewritten: list[bytes] = []

@@ -7,6 +7,7 @@ A result belongs to the stream that called: another one does not know the id, an
 from dataclasses import dataclass
 
 from s2s.events import ToolUse
+from session.history import shortened
 from session.effects import FIRST_GENERATION
 from session.snapshot import ParkedCall, SessionSnapshot
 
@@ -63,7 +64,7 @@ class Calls:
 
     def parked(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[ParkedCall, ...]]:
         """Return what another process needs to know: ids that were answered, results that were not spoken about, calls that run."""
-        untold = tuple((name, result[:RESULT_CHARACTERS]) for name, result in (*self._unused, *self._untold))
+        untold = tuple((name, shortened(result, RESULT_CHARACTERS)) for name, result in (*self._unused, *self._untold))
         running = tuple(ParkedCall(call.use.tool_use_id, call.use.tool_name, call.use.content, call.turn) for call in self.running.values())
         return tuple(self._answered)[-ANSWERED_LIMIT:], untold, running
 
@@ -95,10 +96,10 @@ class Calls:
 
     def note(self) -> str:
         """Return in words what no living stream was told; from now on the present one was."""
-        results = " ".join(f"Tool {name} returned: {result[:RESULT_CHARACTERS]}" for name, result in self._untold)
+        results = " ".join(f"Tool {name} returned: {shortened(result, RESULT_CHARACTERS)}" for name, result in self._untold)
         self._unused += self._untold
         self._untold = []
         return (
             "Note of the system, not of the user: the connection was lost for a moment. The tools that the user's last request needed have "
-            f"run already, so do not call them again for it. {results[:NOTE_CHARACTERS]} Now answer the user."
+            f"run already, so do not call them again for it. {shortened(results, NOTE_CHARACTERS)} Now answer the user."
         )

@@ -32,8 +32,17 @@ def call_words(name: str, arguments: str, result: str) -> str:
         result: JSON text.
     """
     known = _without_secrets(arguments)
-    told = f" with {known[:CALL_CHARACTERS]}" if known else ""
-    return f"(System note, not said by the user, not to be read aloud: {name} was called{told} and returned {result[:RESULT_CHARACTERS]})"
+    told = f" with {shortened(known, CALL_CHARACTERS)}" if known else ""
+    returned = shortened(result, RESULT_CHARACTERS)
+    return f"(System note, not said by the user, not to be read aloud: {name} was called{told} and returned {returned})"
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the beginning of a text, of this many characters at most, to the end of a word: half a word or number means something else."""
+    if len(text) <= limit:
+        return text
+    end = max(text.rfind(" ", 0, limit + 1), text.rfind(",", 0, limit + 1))
+    return text[:end] if end > 0 else text[:limit]
 
 
 def _without_secrets(arguments: str) -> str:

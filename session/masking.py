@@ -3,7 +3,8 @@
 Each word becomes another of the same shape: letters for letters, digits for digits, small for small. Within one session a word always
 becomes the same, so texts that are equal, repeat each other or begin alike still do. Everything else of a text stays: white space,
 punctuation, the structure of JSON, its members' names, true, false and null. So the session machine, which compares, joins and cuts texts
-but does not understand them, decides as before. Who has only the masked text and not the key cannot tell one word from another.
+but does not understand them, decides as before. Numbers that begin alike become such numbers, because 1.50 and 1.5 are one. Who has the
+masked text and not the key cannot tell what a word was.
 """
 
 import re
@@ -17,10 +18,12 @@ CACHE_WORDS = 5_000
 
 _PARTS = re.compile(
     r"""(?P<member>\\*"[A-Za-z_][A-Za-z0-9_-]{0,39}\\*"(?=\s*:))"""
-    r"""|(?P<escape>\\(?:u[0-9a-fA-F]{4}|.))"""
-    r"""|(?P<word>[^\s"\\{}\[\]:,;()<>|/]+)""",
+    r"""|(?P<word>(?:[^\s"\\{}\[\]:,;()<>|/]|\\+u[0-9a-fA-F]{4})+)"""
+    r"""|(?P<escape>\\+.?)""",
     re.DOTALL,
 )
+_UNIT = re.compile(r"\\+u([0-9a-fA-F]{4})|.", re.DOTALL)
+"""A character, or a letter as JSON may write it."""
 _EXPONENT = re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+")
 _LITERALS = ("true", "false", "null")
 _SMALL = "abcdefghijklmnopqrstuvwxyz"
@@ -64,20 +67,27 @@ class Mask:
         return masked
 
     def _word(self, word: str) -> str:
-        core = _core(word)
+        units = [(chr(int(match[1], 16)) if match[1] else match[0], match[0]) for match in _UNIT.finditer(word)]
+        core = _core("".join(character for character, _ in units))
         if core in self._kept:
             return word
-        digest = blake2b(core.encode("utf-8", "surrogatepass"), key=self._key, digest_size=_DIGEST_BYTES).digest()
+        digest = self._digest(core)
+        is_number = core.isascii() and core.isdigit()
         has_exponent = _EXPONENT.fullmatch(word) is not None
         masked: list[str] = []
         place = 0
-        for character in word:
+        for character, written in units:
             if not character.isalnum() or (has_exponent and character.isalpha()):
-                masked.append(character)
+                masked.append(written)
                 continue
-            masked.append(_moved(character, digest[place % _DIGEST_BYTES] + place // _DIGEST_BYTES))
+            by = self._digest(core[:place])[0] if is_number else digest[place % _DIGEST_BYTES] + place // _DIGEST_BYTES
+            other = _moved(character, by)
+            masked.append(other if written == character else f"{written[:-4]}{ord(other):04x}")
             place += 1
         return "".join(masked)
+
+    def _digest(self, text: str) -> bytes:
+        return blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=_DIGEST_BYTES).digest()
 
 
 def _core(word: str) -> str:

@@ -11,7 +11,7 @@ Times are nanoseconds since the start. They are exact: the machine compares time
 docs/reference/trace-format.md describes all of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,7 @@ from s2s.wire import Json
 from session.calls import Calls
 from session.effects import Effect, Emit, Input, ModelEvent, Send, Tick
 from session.events import SendAudio, SpeechChunk
+from session.history import call_words
 from session.origin import Origin
 from session.trace_values import Conceal, TraceError, decode, encode, unchanged
 
@@ -149,7 +150,21 @@ def own_words(origin: Origin) -> tuple[str, ...]:
     calls = Calls()
     calls.called(ToolUse("", "", "", "", "", "", "{}"), 0, 0)
     calls.done("", "", None)
-    return (calls.note(), *(tool.name for tool in origin.tools), *origin.plan.hidden_markers)
+    sentences = (calls.note(), call_words("", '{"":""}', ""))
+    tools = (f"{tool.name} {' '.join(_members(_parse(tool.input_schema)))}" for tool in origin.tools)
+    return (*sentences, *tools, *origin.plan.hidden_markers)
+
+
+def _members(schema: Json) -> Iterator[str]:
+    """Return the names of members that a JSON Schema knows: they are told in words."""
+    if isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "properties" and isinstance(value, dict):
+                yield from value
+            yield from _members(value)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _members(each)
 
 
 def effects_of(effects: Sequence[Effect] | None, given: Input, conceal: Conceal = unchanged) -> Json:
@@ -322,7 +337,7 @@ def _line(row: object) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _parse(line: bytes) -> dict[str, Json]:
+def _parse(line: bytes | str) -> dict[str, Json]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:

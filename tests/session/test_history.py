@@ -9,7 +9,7 @@ from s2s.limits import STRICT, TextProfile
 from s2s.models import capabilities
 from s2s.protocol import StreamProtocol
 from session.events import HistoryTurn
-from session.history import heard_text, replayable
+from session.history import heard_text, replayable, shortened
 from session.opening import Wording
 from tests.session.doubles import MODEL_ID, PLAN, counted_names
 
@@ -83,3 +83,11 @@ def test_whatever_was_said_the_stream_takes_it(said: list[HistoryTurn]) -> None:
 )
 def test_an_interrupted_answer_counts_as_far_as_it_was_heard(blocks: list[tuple[str, float]], heard_ms: float, heard: str) -> None:
     assert heard_text(blocks, heard_ms) == heard
+
+
+@pytest.mark.parametrize(
+    ("limit", "beginning"),
+    [(30, "order 12345, total 99.90"), (23, "order 12345, total"), (12, "order 12345,"), (11, "order 12345"), (10, "order"), (3, "ord")],
+)
+def test_what_is_too_long_ends_with_a_whole_word(limit: int, beginning: str) -> None:
+    assert shortened("order 12345, total 99.90", limit) == beginning

@@ -6,6 +6,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from session.history import shortened
 from session.masking import Mask
 
 KEY = b"a key that nobody keeps"
@@ -86,3 +87,24 @@ def test_texts_that_differ_in_punctuation_alone_stay_equal() -> None:
 @given(st.lists(st.text(st.characters(exclude_characters='"\\')), min_size=2, max_size=5))
 def test_masking_and_joining_can_change_places(texts: list[str]) -> None:
     assert mask(" ".join(texts)) == " ".join(mask(text) for text in texts)
+
+
+def test_a_letter_that_json_writes_as_an_escape_is_the_same_letter() -> None:
+    clear, escaped = json.dumps({"name": "José Núñez"}, ensure_ascii=False), json.dumps({"name": "José Núñez"})
+
+    assert json.loads(mask(clear)) == json.loads(mask(escaped))
+    assert json.loads(mask(escaped))["name"] != "José Núñez"
+    assert json.loads(json.loads(mask(json.dumps(escaped)))) == json.loads(mask(clear))
+
+
+def test_a_number_stays_one_number_however_it_is_written() -> None:
+    assert json.loads(mask('{"total": 104.50}'))["total"] == json.loads(mask('{"total": 104.5}'))["total"]
+    assert mask("12345678") != "12345678"
+    assert mask("12345678.") == f"{mask('12345678')}."
+
+
+@given(st.integers(20, 120))
+def test_a_masked_text_that_is_shortened_is_the_shortened_text_masked(limit: int) -> None:
+    text = '{"customer": "Guadalupe O\'Higgins", "items": ["zanahoria", 12.50], "total": 104.50, "address": "Calle Falsa 123"}'
+
+    assert mask(shortened(text, limit)) == shortened(mask(text), limit)
