@@ -409,18 +409,27 @@ async def open_keeper(settings: Settings, database: Database, resources: AsyncEx
             missing = "SESSIONS_KEY" if not keys else "RESUME_GRACE_SECONDS"
             log.warning("sessions.not_kept", reason=f"{missing} is not set: no conversation survives this process")
             return None
-        table = database.table(sessions_table(settings.sessions_table))
-        if settings.local or settings.storage is StorageKind.SQLITE:
-            await table.create()
-        else:
-            await table.ping()
+        await try_sessions_table(settings, database)
     except (StorageError, OSError) as error:
         log.warning("sessions.not_stored", reason=str(error))
         if not keys:
             return None
+    table = database.table(sessions_table(settings.sessions_table))
     keeper = SessionKeeper(ParkedSessions(table, Cipher(keys)), counters, settings.resume_seconds)
     resources.push_async_callback(keeper.aclose)
     return keeper
+
+
+async def try_sessions_table(settings: Settings, database: Database) -> None:
+    """See that there is a table for conversations, making it where it is the server's to make.
+
+    Raises:
+        StorageError: there is none, or it cannot be used.
+    """
+    table = database.table(sessions_table(settings.sessions_table))
+    if settings.local or settings.storage is StorageKind.SQLITE:
+        await table.create()
+    await table.ping()
 
 
 def local_key(path: Path) -> bytes:

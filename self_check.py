@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from api.health import Check
-from bootstrap import LOCAL_KEY, StartFailed, load_assistants, make_client, open_endpoint, open_tools, place_of
+from bootstrap import (
+    LOCAL_KEY,
+    StartFailed,
+    load_assistants,
+    make_client,
+    open_database,
+    open_endpoint,
+    open_tools,
+    place_of,
+    try_sessions_table,
+)
 from config import Settings, StorageKind
 from s2s import failures
 from s2s.bedrock.credentials import ChainCredentials, Credentials, StaticCredentials
@@ -129,8 +139,11 @@ async def _try_assistants() -> None:
 
 async def _try_storage(settings: Settings, resources: AsyncExitStack) -> None:
     checks: dict[str, Check] = {}
-    await open_tools(settings, None, resources, checks)
+    database = await open_database(settings, resources)
+    await open_tools(settings, database, resources, checks)
     await checks["storage"]()
+    if settings.sessions_keys:
+        await try_sessions_table(settings, database)
 
 
 async def _look(settings: Settings, part: str, check: Check, seconds: float) -> Finding:
@@ -156,7 +169,8 @@ def _storage_line(settings: Settings, error: StorageError) -> str:
     if settings.storage is StorageKind.SQLITE:
         return f"The database file cannot be used: check SQLITE_PATH={settings.sqlite_path} ({words})"
     if isinstance(error, TableMissing):
-        return f"A table is missing: run scripts/seed_data.py --create-tables, or check ORDERS_TABLE and APPOINTMENTS_TABLE ({words})"
+        names = "ORDERS_TABLE, APPOINTMENTS_TABLE and SESSIONS_TABLE"
+        return f"A table is missing: run scripts/seed_data.py --create-tables, or check {names} ({words})"
     if isinstance(error, StorageDenied):
         return f"DynamoDB lets nobody in: {_POLICY} ({words})"
     return f"DynamoDB cannot be used: {_DATABASE} ({words})"

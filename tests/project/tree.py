@@ -18,7 +18,7 @@ BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
 
 PURE = {
     "s2s": frozenset({"bedrock"}),
-    "session": frozenset({"runner", "registry"}),
+    "session": frozenset({"keeper", "registry", "runner"}),
     "transports/dialects": frozenset(),
 }
 """Folders of pure modules, with what in them is not pure (docs/discussion/structure.md)."""
