@@ -211,6 +211,7 @@ async def test_an_interruption_while_away_takes_back_what_did_not_arrive() -> No
         await client.cut()
         client.received.next = 3  # as if the last second had never arrived
         client.received.speech.clear()
+        await eventually(lambda: rig.counters.read().get("client_lost") == 1)
         stream.say(UserSpeechStart("S", "internal", 0))
         await asyncio.sleep(5.0)
         await client.resume()
