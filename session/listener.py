@@ -58,7 +58,7 @@ class Listener:
         """
         self._away_since = now if self._away_since is None else self._away_since
         self._undelivered = undelivered
-        self.played_until = min(self.played_until, self.time(now)) + undelivered / self._hertz
+        self.played_until = self.time(now) + undelivered / self._hertz
 
     def come_back(self, now: float, undelivered: int = 0) -> None:
         """Take note that the listener is back, and goes on where it was.

@@ -83,6 +83,10 @@ class Attachment:
         """Of the speech of the latest turn, what was sent and not acknowledged."""
         return self.outbox.speech_bytes() // BYTES_PER_SAMPLE
 
+    def withdraw_flushed(self) -> None:
+        """Take out of what is kept the speech that nobody wants to hear any more."""
+        self.outbox.withdraw(self.runner.flushed_turn, without_samples)
+
     @property
     def may_be_missed(self) -> bool:
         """Whether a client that comes back can still be told something."""
@@ -201,11 +205,11 @@ class Attachments:
         if attachment.holder is not None:
             self._counters.add("client_replaced")
             attachment.holder.give_up()
-            attachment.runner.client_lost(self.resume_seconds, attachment.undelivered_samples)
+            self._pause(attachment)
         self._forget_handles(attachment)
         attachment.former_handle = handle
         attachment.acknowledge(wanted.wanted)
-        attachment.outbox.withdraw(attachment.runner.flushed_turn, without_samples)
+        attachment.withdraw_flushed()
         self._counters.add("client_resumed")
         log.info("client.resumed", session_id=attachment.runner.session_id, adopted=is_adopted)
         return attachment, is_adopted
@@ -227,7 +231,7 @@ class Attachments:
         attachment.holder, attachment.token = None, ""
         if attachment.former_handle:
             self._by_handle[attachment.former_handle] = attachment
-        attachment.runner.client_lost(self.resume_seconds, attachment.undelivered_samples)
+        self._pause(attachment)
         attachment.expiry = asyncio.get_running_loop().call_later(self.resume_seconds, self.forget, attachment)
         self._counters.add("client_lost")
         log.info("client.lost", session_id=attachment.runner.session_id)
@@ -236,6 +240,10 @@ class Attachments:
         """Let nobody come back to this session any more."""
         attachment.holder, attachment.token = None, ""
         self._forget_handles(attachment)
+
+    def _pause(self, attachment: Attachment) -> None:
+        attachment.withdraw_flushed()
+        attachment.runner.client_lost(self.resume_seconds, attachment.undelivered_samples)
 
     def _forget_handles(self, attachment: Attachment) -> None:
         if attachment.expiry is not None:
