@@ -180,7 +180,7 @@ class Hearing:
             self._cut_at, self._forget_at = None, now + FORGET_SECONDS
 
     def is_still(self) -> bool:
-        """Tell whether the last STILL_MS hold no voice: no frame of them swings far more than the calmest one just before.
+        """Tell whether the last STILL_MS hold no voice: no frame of them swings far more than the calmest one of the pre-roll.
 
         Takes a tenth of a millisecond, so it is for the moment at which something hangs on it.
         """
@@ -188,11 +188,8 @@ class Hearing:
 
     def _sounds_still(self) -> bool:
         swings = self._swings()
-        recent = round(STILL_MS / FRAME_MS)
-        if not swings:
-            return True
-        floor = min(swings[:-recent] or swings)
-        return max(swings[-recent:]) <= max(LOWEST_SWING, FLOOR_TIMES * floor)
+        loudest = max(swings[-round(STILL_MS / FRAME_MS) :], default=0)
+        return loudest <= max(LOWEST_SWING, FLOOR_TIMES * min(swings, default=0))
 
     def _swings(self) -> list[int]:
         """Return how far each frame of the pre-roll swings: a voice does, an offset does not."""
