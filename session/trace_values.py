@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeAliasType, get_args, get_origin, get_type_hints
 
 from s2s.events import TextInput, ToolSpec
+from s2s.limits import TextProfile
 from s2s.wire import Json
 
 type Conceal = Callable[[str], str]
@@ -56,7 +57,7 @@ def encode(value: object, conceal: Conceal = unchanged) -> Json:
     if isinstance(value, bytes):
         return len(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return _encode_fields(value, unchanged if isinstance(value, ToolSpec) else conceal)
+        return _encode_fields(value, unchanged if isinstance(value, ToolSpec | TextProfile) else conceal)
     if isinstance(value, Mapping):
         return {str(key): encode(each, conceal) for key, each in value.items()}
     if isinstance(value, Sequence):

@@ -63,6 +63,11 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("LOGLEVEL", "debug", "log_level", LogLevel.DEBUG),
         ("LOG_FORMAT", "JSON", "log_format", LogFormat.JSON),
         ("DRAIN_SECONDS", "110", "drain_seconds", 110),
+        ("SESSION_TRACE_DIR", "/var/tmp/traces", "trace_folder", Path("/var/tmp/traces")),
+        ("SESSION_TRACE", "off", "trace_every", 0),
+        ("SESSION_TRACE", "ALL", "trace_every", 1),
+        ("SESSION_TRACE", "every:100", "trace_every", 100),
+        ("SESSION_TRACE_MASK", "no", "is_trace_masked", False),
     ],
 )
 def test_a_variable_sets_its_field(variable: str, text: str, name: str, value: object) -> None:
@@ -98,6 +103,12 @@ def test_a_variable_sets_its_field(variable: str, text: str, name: str, value: o
         ("LOGLEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("DRAIN_SECONDS", "1h"),
+        ("SESSION_TRACE", "every"),
+        ("SESSION_TRACE", "every:0"),
+        ("SESSION_TRACE", "off:2"),
+        ("SESSION_TRACE", "every:"),
+        ("SESSION_TRACE", "every:" + "9" * 5000),
+        ("SESSION_TRACE_MASK", "maybe"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable(variable: str, text: str) -> None:

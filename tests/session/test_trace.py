@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bench.replay import Replay
 from s2s.errors import Remedy
 from s2s.events import OutputEvent, ToolSpec
+from s2s.limits import TextProfile
 from session.effects import Effect, Input, StreamFailed, StreamOpened, ToolDone
 from session.errors import SessionError
 from session.events import End, ReportPlayback, SendAudio, SendText
@@ -231,7 +232,7 @@ def texts_of(kind: object, seen: set[object]) -> Iterator[str]:
         if get_args(member):
             for argument in get_args(member):
                 yield from texts_of(argument, seen)
-        elif is_dataclass(member) and member not in seen and member is not ToolSpec:
+        elif is_dataclass(member) and member not in seen and member not in (ToolSpec, TextProfile):
             seen.add(member)
             for name, hint in get_type_hints(member).items():
                 if any(each is str or str in get_args(each) for each in members(hint)) and name not in PLAIN_FIELDS:
