@@ -445,7 +445,7 @@ class SessionMachine:
             {
                 "audio_in_lost_ms": round(self._hearing.lost_ms),
                 "audio_out_dropped_ms": round(self._playback.dropped_ms),
-                "audio_out_flushed_ms": round(self._playback.flushed_ms),
+                "audio_out_flushed_ms": round(self._playback.flushed_ms + self._playback.waiting_ms),  # what waits goes with the end
                 "turns": self.turns.number,
                 "interruptions": self.turns.interruptions,
                 "resumptions": self._streams.resumption.attempts,

@@ -1,5 +1,6 @@
 """What may wait in a session is bounded, in bytes and in time, and what is dropped is counted."""
 
+import asyncio
 import itertools
 
 import pytest
@@ -12,6 +13,7 @@ from session.events import (
     Direction,
     End,
     ModelOutput,
+    SendAudio,
     SessionEnded,
     SessionEvent,
     SpeechChunk,
@@ -25,12 +27,15 @@ from session.queues import (
     PLAYBACK_LIMIT_MS,
     STALE_MS,
     UNKNOWN_LIMIT_BYTES,
+    UPLINK_HIGH_MS,
     UPLINK_LIMIT_BYTES,
+    UPLINK_LIMIT_MS,
     WORDS_LIMIT_BYTES,
     PlaybackQueue,
     UplinkQueue,
 )
-from tests.session.doubles import OUTPUT_HERTZ, Conversation, Nova, speech
+from tests.session.doubles import OUTPUT_HERTZ, Conversation, Nova, model_error, speech
+from tests.session.test_runner import session
 
 BYTES_PER_SECOND = 2 * OUTPUT_HERTZ
 SESSION_BYTES = 2_000_000
@@ -312,3 +317,49 @@ def test_what_was_not_lost_after_all_is_not_told_again() -> None:
     more = drops.due(130.0, 0.0, 6.0)
 
     assert [first, back, again, more] == [[Emit(AudioDropped(Direction.UP, 100))], [], [], [Emit(AudioDropped(Direction.UP, 30))]]
+
+
+async def test_a_client_that_speaks_on_while_the_model_is_away_is_told_what_was_thrown_away() -> None:
+    async with session() as rig:
+        rig.model.opens.clear()
+        rig.stream.fail(model_error())
+        await rig.settled()
+        for _ in range(200):
+            async with asyncio.timeout(0.05):
+                await rig.runner.submit(SendAudio(bytes(3_200)))
+            await asyncio.sleep(0.1)
+        waits_ms = rig.runner._uplink.audio_ms
+        rig.model.opens.set()
+        await asyncio.sleep(2.0)
+        told = [event.ms for event in rig.recorder.events if isinstance(event, AudioDropped) and event.direction is Direction.UP]
+
+        assert waits_ms == UPLINK_LIMIT_MS
+        assert sum(told) == 20_000 - UPLINK_LIMIT_MS
+        assert len(told) <= (20_000 - UPLINK_LIMIT_MS) / 1_000 + 1
+
+
+async def test_a_model_that_reads_nothing_holds_the_client_back_and_drops_nothing() -> None:
+    async with session() as rig:
+        rig.stream.reads.clear()
+        taken = await rig.submits(SendAudio(bytes(3_200)), 0.05)
+        waits_ms = rig.runner._uplink.audio_ms
+        rig.stream.reads.set()
+
+        assert taken * 100 <= UPLINK_HIGH_MS + 200
+        assert waits_ms <= UPLINK_HIGH_MS + 200
+        assert not dropped(rig.recorder.events)
+
+
+async def test_a_client_that_reads_nothing_costs_a_session_no_more_than_its_limit() -> None:
+    async with session() as rig:
+        for _ in range(60):
+            rig.says(*rig.nova.speaks(1_000, pieces=100))
+            await asyncio.sleep(1.0)
+        queue = rig.playback
+        speech_bytes = sum(len(waiting.event.pcm) for waiting in queue._waiting if isinstance(waiting.event, SpeechChunk))
+
+        assert speech_bytes <= PLAYBACK_LIMIT_MS / 1_000 * BYTES_PER_SECOND
+        assert queue.waiting_ms + queue.dropped_ms == pytest.approx(60_000)
+        assert not rig.runner.is_over
+        told = [event.ms for event in rig.recorder.events if isinstance(event, AudioDropped)]
+        assert sum(told) == pytest.approx(queue.dropped_ms, abs=1_100)
