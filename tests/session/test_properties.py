@@ -30,6 +30,8 @@ from s2s.protocol import StreamProtocol
 from session.effects import (
     Begin,
     Broken,
+    ClientBack,
+    ClientLost,
     CloseStream,
     Drain,
     Emit,
@@ -312,6 +314,11 @@ class AnySession(RuleBasedStateMachine):
         """The server leaves."""
         self.give(given)
 
+    @rule(given=st.sampled_from([ClientLost(300.0), ClientLost(5.0, 4_800), ClientBack(), ClientBack(2_400)]))
+    def client_goes_or_comes(self, given: Input) -> None:
+        """The client loses its connection, or has another one."""
+        self.give(given)
+
     @rule(given=st.sampled_from([End(), Broken("ref"), StreamEnded(1)]), stale=st.booleans())
     @precondition(lambda self: self.now > 12.0)
     def ends(self, given: Input, *, stale: bool) -> None:
@@ -372,7 +379,8 @@ class AnySession(RuleBasedStateMachine):
     @invariant()
     def delivery_is_at_most_the_lead_ahead(self) -> None:
         """Pacing holds."""
-        assert self.playback._listener.played_until - self.now <= LEAD_MS / 1_000 + 1e-9
+        listener = self.playback._listener
+        assert listener.played_until - listener.time(self.now) <= LEAD_MS / 1_000 + 1e-9
 
     @invariant()
     def markers_are_hidden(self) -> None:
@@ -381,6 +389,7 @@ class AnySession(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever happened, the user's next question is answered aloud, and the session can end."""
+        self.give(ClientBack())
         if self.machine.state is State.CONNECTING:
             self.give(StreamOpened(1))
         for _ in range(3):
