@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s.errors import ModelError, Remedy
-from s2s.events import AudioInput, InputEvent, OutputEvent, Role, Stage, TextInput, TokenCounts, UsageEvent
+from s2s.events import (
+    AudioInput,
+    InputEvent,
+    OutputEvent,
+    Role,
+    Stage,
+    TextInput,
+    TokenCounts,
+    UsageEvent,
+)
 from session.continuation import (
     EXPIRY_SECONDS,
     FORCE_SECONDS,
@@ -35,7 +44,14 @@ from session.effects import (
     Tick,
     ToolDone,
 )
-from session.events import ContinueReason, SendAudio, SendText, SessionContinued, TranscriptUpdated, UsageReported
+from session.events import (
+    ContinueReason,
+    SendAudio,
+    SendText,
+    SessionContinued,
+    TranscriptUpdated,
+    UsageReported,
+)
 from session.life_cycle import State
 from tests.session.doubles import Conversation, Nova
 from tests.session.test_runner import Rig, session
@@ -254,6 +270,45 @@ def test_a_stream_is_always_due_before_it_ends_and_forced_after_it_is_due(jitter
     assert not continuation.wants_next(due - 0.01, quiet)
     assert continuation.wants_next(FORCE_SECONDS, voices)
     assert continuation.wants_next(LAST_SECONDS, lambda: Moment.TOOL)
+
+
+def test_a_stream_on_which_nothing_is_said_gives_way_after_four_minutes() -> None:
+    talk = Conversation()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    before = at(talk, IDLE_SECONDS - 0.01)
+
+    assert not [effect for effect in before if isinstance(effect, OpenStream)]
+    assert opening_of(at(talk, IDLE_SECONDS)).generation == 2
+
+
+@pytest.mark.parametrize("event", ["speech of the user", "a text", "a typed turn"])
+def test_a_stream_on_which_something_is_said_is_not_idle(event: str) -> None:
+    talk = Conversation()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    talk.now = 60.0
+    match event:
+        case "speech of the user":
+            talk.says(*Nova().hears(), *Nova().heard_out())
+        case "a text":
+            talk.says(*Nova().plans("Hello?"), *Nova().speaks(500))
+        case _:
+            talk.give(SendText("Hello."))
+            talk.says(*Nova().speaks(500))
+    talk.listen(1.0)
+    before = at(talk, 60.0 + IDLE_SECONDS - 0.01)
+
+    assert not [effect for effect in before if isinstance(effect, OpenStream)]
+    assert opening_of(at(talk, 60.0 + IDLE_SECONDS)).generation == 2
+
+
+def test_sessions_that_idle_together_do_not_renew_together() -> None:
+    early, late = Continuation(30.0), Continuation(0.0)
+    early.opened(0.0, None)
+    late.opened(0.0, None)
+
+    assert (early.check_at, late.check_at) == (IDLE_SECONDS - 30.0, IDLE_SECONDS)
 
 
 def test_nothing_of_a_stream_that_was_never_left_is_late() -> None:
