@@ -269,7 +269,10 @@ class TurnTracker:
     def remember_call(self, words: str) -> None:
         """Keep for later streams what a tool was asked and returned."""
         self.texts += 1
+        answer = self.records.pop() if self.records and self.records[-1] is self._assistant and not self._assistant.has_begun else None
         self.records.append(TurnRecord(self._number, Role.TOOL, final=[words]))
+        if answer is not None:  # which is said after the result, and was opened by the call
+            self.records.append(answer)
 
     def refuse_exchange(self) -> None:
         """Forget, for any other stream, the last thing that the user said and what followed."""

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s.events import AudioContentStart, PromptStart, Role, SessionStart
-from s2s.limits import STRICT, TextProfile
+from s2s.events import AudioContentStart, InputEvent, PromptStart, Role, SessionStart, TextInput
+from s2s.limits import RELAXED, STRICT, TextProfile
 from s2s.models import capabilities
 from s2s.protocol import StreamProtocol
+from session.effects import Begin, StreamOpened, ToolDone
 from session.events import HistoryTurn
-from session.history import heard_text, replayable, shortened
+from session.history import CALL_CHARACTERS, RESULT_CHARACTERS, call_words, heard_text, replayable, shortened
 from session.opening import Wording
-from tests.session.doubles import MODEL_ID, PLAN, counted_names
+from tests.session.doubles import MODEL_ID, PLAN, Conversation, Nova, counted_names
 
 USER, ASSISTANT = Role.USER, Role.ASSISTANT
 
@@ -91,3 +92,107 @@ def test_an_interrupted_answer_counts_as_far_as_it_was_heard(blocks: list[tuple[
 )
 def test_what_is_too_long_ends_with_a_whole_word(limit: int, beginning: str) -> None:
     assert shortened("order 12345, total 99.90", limit) == beginning
+
+
+# Tools
+
+
+def conversation() -> Conversation:
+    """Return a conversation in which the assistant looked something up and spoke about it."""
+    talk, nova = Conversation(), Nova()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    talk.says(*nova.hears(), *nova.heard_out(), *nova.user("Is it there?"), *nova.plans("One moment."), *nova.speaks(200))
+    talk.says(*nova.calls("tool-1", '{"orderId":"7","dni":"12345678"}'))
+    talk.give(ToolDone("tool-1", '{"status":"ready"}', None, 5))
+    talk.listen(1.0)
+    return talk
+
+
+def test_a_tool_that_was_spoken_about_is_told_to_the_next_stream_in_the_users_turn() -> None:
+    talk = conversation()
+    unspoken = talk.machine.turns.history()
+    talk.says(*Nova().plans("It is ready."), *Nova().speaks(200))
+    told = talk.machine.turns.history()
+
+    assert [(turn.role, turn.text) for turn in unspoken] == [(USER, "Is it there?"), (ASSISTANT, "One moment.")]
+    assert [turn.role for turn in told] == [USER, ASSISTANT, USER, ASSISTANT]
+    assert "lookUp" in told[2].text
+    assert '{"status":"ready"}' in told[2].text
+    assert "not to be read aloud" in told[2].text
+    assert "orderId 7" in told[2].text
+    assert "12345678" not in told[2].text
+
+
+def test_an_exchange_that_is_refused_takes_its_tools_along() -> None:
+    talk = conversation()
+    talk.says(*Nova().plans("It is ready."), *Nova().speaks(200))
+    talk.machine.turns.refuse_exchange()
+
+    assert talk.machine.turns.history() == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [
+        ("{}", ""),
+        ('{"orderId":"7"}', " with orderId 7"),
+        ('{"orderId":7,"customerDni":"1","PIN":"2","accessToken":"3"}', " with orderId 7"),
+        ('"{\\"orderId\\":\\"7\\"}"', " with orderId 7"),
+        ('{"items":["a","b"]}', ""),
+        ("[1,2]", ""),
+        ("not JSON", ""),
+        ("[" * 5_000, ""),
+        ('{"text":"' + "x" * 9_000 + '"}', ""),
+    ],
+    ids=["none", "plain", "secrets", "twice encoded", "list", "no object", "no JSON", "deep", "huge"],
+)
+def test_arguments_are_told_without_secrets_and_never_trusted(arguments: str, known: str) -> None:
+    assert f"lookUp was called{known} and returned {{}}" in call_words("lookUp", arguments, "{}")
+
+
+@given(st.text(max_size=20_000), st.text(max_size=20_000))
+def test_a_call_takes_little_of_the_history(arguments: str, result: str) -> None:
+    assert len(call_words("lookUp", arguments, result)) < CALL_CHARACTERS + RESULT_CHARACTERS + 150
+
+
+# Limits
+
+
+def openings(limits: TextProfile, said: list[HistoryTurn]) -> tuple[InputEvent, ...]:
+    return Wording(PLAN, (), counted_names(), limits).opening(said)
+
+
+def told_bytes(opening: tuple[InputEvent, ...]) -> int:
+    return sum(len(event.content) for event in opening if isinstance(event, TextInput)) - len(PLAN.prompt)
+
+
+@pytest.mark.parametrize("limits", [STRICT, RELAXED], ids=["strict", "relaxed"])
+def test_history_fills_the_limits_that_were_chosen_and_the_stream_takes_it(limits: TextProfile) -> None:
+    said = turns(*((role, "x" * 9_000) for _ in range(20) for role in (USER, ASSISTANT)))
+    opening = openings(limits, said)
+    StreamProtocol(capabilities(MODEL_ID), limits).send_group(opening)
+
+    assert limits.history_bytes - 20_000 < told_bytes(opening) <= limits.history_bytes
+
+
+def test_a_history_that_was_refused_is_halved_and_in_the_end_left_out() -> None:
+    wording = Wording(PLAN, (), counted_names())
+    said = turns(*((role, "x" * 500) for _ in range(20) for role in (USER, ASSISTANT)))
+    sizes = [told_bytes(wording.opening(said))]
+    while wording.shorten(is_known=False):
+        sizes.append(told_bytes(wording.opening(said)))
+    wording.accepted()
+
+    assert sizes == [20_000, 10_000, 5_000, 0]
+    assert told_bytes(wording.opening(said)) == 20_000
+
+
+def test_what_the_service_called_too_long_is_never_told_again() -> None:
+    wording = Wording(PLAN, (), counted_names())
+    said = turns(*((role, "x" * 500) for _ in range(20) for role in (USER, ASSISTANT)))
+    wording.opening(said)
+    wording.shorten(is_known=True)
+    wording.accepted()
+
+    assert told_bytes(wording.opening(said)) == 10_000

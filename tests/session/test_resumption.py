@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from s2s.errors import Remedy
 from s2s.events import InputEvent, TextContentStart, TextInput, ToolContentStart
-from session.continuation import RENEW_SECONDS
+from session.continuation import RENEW_SECONDS, RETRY_SECONDS
 from session.effects import (
     Begin,
     CloseStream,
@@ -42,6 +42,9 @@ from session.events import (
 )
 from session.life_cycle import State
 from session.resumption import (
+    CROWD,
+    CROWD_PAUSE_SECONDS,
+    CROWD_SECONDS,
     CURES,
     JITTER_SHARE,
     REPEAT_SECONDS,
@@ -49,6 +52,7 @@ from session.resumption import (
     TURN_ATTEMPTS,
     WINDOW_ATTEMPTS,
     WINDOW_SECONDS,
+    Crowd,
     Resumption,
 )
 from session.streams import LIVES, Life
@@ -362,6 +366,84 @@ def test_a_model_that_takes_no_text_is_told_everything_as_history() -> None:
     assert asked == []
     assert len(history) == 1
     assert re.fullmatch(r"Is it there\? \(System note.* lookUp was called and returned \{\}\)", history[0])
+
+
+# Histories that are refused
+
+
+def talked(exchanges: int = 8) -> Conversation:
+    """Return a conversation in which much was said."""
+    talk = Conversation()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    for number in range(exchanges):
+        nova = Nova()
+        talk.says(*nova.hears(), *nova.heard_out(), *nova.user(f"Question {number}. " + "x" * 500))
+        talk.says(*nova.plans("y" * 500), *nova.speaks(500))
+        talk.listen(1.0)
+    return talk
+
+
+def told_characters(effects: list[Effect]) -> int:
+    return sum(len(text) for text in told(opening_of(effects).opening)[0])
+
+
+@pytest.mark.parametrize("code", ["model_history_too_long", "model_validation"])
+def test_a_history_that_is_refused_is_halved_until_the_next_stream_takes_it(code: str) -> None:
+    talk = talked()
+    sizes = [told_characters(dies(talk))]
+    sizes += [told_characters(talk.give(StreamFailed(generation, code, Remedy.RESUME_ONCE))) for generation in (2, 3, 4)]
+    talk.give(StreamOpened(5))
+
+    assert sizes[0] > 8_000
+    assert 0 < sizes[1] <= sizes[0] / 2
+    assert 0 < sizes[2] <= sizes[1] / 2
+    assert sizes[3] == 0
+    assert talk.machine.state is State.ACTIVE
+
+
+def test_an_opening_that_is_refused_although_it_tells_nothing_ends_the_session() -> None:
+    talk = talked()
+    dies(talk)
+    effects: list[Effect] = []
+    for generation in (2, 3, 4, 5):
+        effects = talk.give(StreamFailed(generation, "model_history_too_long", Remedy.RESUME_ONCE))
+
+    assert [failure.code for failure in failures(effects)] == ["model_refused"]
+
+
+def test_a_stream_that_refuses_its_history_after_it_was_accepted_is_replaced_by_one_that_is_told_less() -> None:
+    talk = talked()
+    first = told_characters(dies(talk))
+    talk.give(StreamOpened(2))
+    talk.now += 0.5
+    second = told_characters(talk.give(StreamFailed(2, "model_history_too_long", Remedy.RESUME_ONCE)))
+
+    assert 0 < second <= first / 2
+
+
+def test_a_planned_change_that_is_refused_for_its_history_is_tried_again_with_half_of_it() -> None:
+    talk = talked()
+    first = told_characters(later(talk, RENEW_SECONDS))
+    talk.give(StreamFailed(2, "model_history_too_long", Remedy.RESUME_ONCE))
+    second = told_characters(later(talk, RETRY_SECONDS))
+
+    assert 0 < second <= first / 2
+
+
+# Many at once
+
+
+def test_streams_that_die_together_are_looked_for_one_after_another_and_a_single_one_at_once() -> None:
+    crowd = Crowd()
+    joined = [crowd.join(0.01 * number) for number in range(5)]
+    pauses = [Resumption(jitter).pause(Remedy.RESUME, 1, 0.0, crowd=4) for jitter in (0.0, 0.5, 1.0)]
+
+    assert joined == [0, 1, 2, 3, 4]
+    assert crowd.join(1.0 + CROWD_SECONDS) == 0
+    assert pauses == [0.0, CROWD_PAUSE_SECONDS / 2, CROWD_PAUSE_SECONDS]
+    assert Resumption(1.0).pause(Remedy.RESUME, 1, 0.0, crowd=CROWD - 1) == 0.0
+    assert Resumption(1.0).pause(Remedy.BACKOFF, 1, 0.0, crowd=4) == 0.5 * (1 + JITTER_SHARE)
 
 
 # With a runner: real tasks, virtual time
