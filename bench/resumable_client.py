@@ -140,6 +140,10 @@ class ResumableClient:
         self._socket = await connect(self._url, subprotocols=[Subprotocol("nova-sonic.v1")], compression=None, max_size=None)
         self._listening = asyncio.create_task(self._listen(self._socket))
 
+    def go_to(self, url: str) -> None:
+        """Connect to another server from now on."""
+        self._url = url
+
     async def cut(self) -> None:
         """Lose the connection without a word; what is under way either way is lost with it."""
         if self._socket is None or self._listening is None:
