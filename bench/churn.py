@@ -1,7 +1,7 @@
 """Clients that begin sessions and end them in every way that there is. The load of bench.soak.
 
-Run as `python -m bench.churn --port P [--at-once N]`; for each line {"sessions": n} of stdin it holds so many, and answers with a line that says
-how many of each way there were.
+Run as `python -m bench.churn --port P [--at-once N]`; for each line {"sessions": n} of stdin it holds so many, and answers with a line that
+says how many of each way there were.
 """
 
 import argparse

@@ -1,11 +1,13 @@
 """The benches' model: Nova Sonic Local's echo that writes its own time into every chunk.
 
-Run as `python -m bench.model --folder DIR`; prints endpoint and certificate authority as one JSON line.
+Run as `python -m bench.model --folder DIR`; prints endpoint and certificate authority as one JSON line. Each line of stdin is what goes
+wrong with the streams that are opened from then on, in the form of `nova_sonic_local/faults.py`.
 """
 
 import argparse
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import uvloop
@@ -33,9 +35,12 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
     stream.EchoEngine = StampingEcho  # type: ignore[attr-defined]  # the emulator has no need of its own for another echo
-    options = Options(brain="echo", max_streams=MAX_STREAMS, ca_dir=parser.parse_args().folder)
+    faults = [""]
+    options = Options(brain="echo", max_streams=MAX_STREAMS, ca_dir=parser.parse_args().folder, fault=lambda: faults[-1])
     async with NovaSonicLocal(options) as emulator:
         print(json.dumps({"endpoint": emulator.endpoint, "ca_file": str(emulator.ca_file)}), flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            faults[:] = [line.strip()]
         await asyncio.get_running_loop().create_future()
 
 

@@ -36,10 +36,10 @@ LEAD_MS = 300.0
 PIECE_MS = 96.0
 """Longer pieces of speech are cut to this length, so that the lead is kept however much the model sends at once. At 8, 16 and 24 kHz it is
 a multiple of 6 bytes: whole samples, and base64 without padding."""
-PLAYBACK_LIMIT_MS = 28_000.0
-"""Beyond this the newest speech is dropped and counted: the end of an answer that is too long. At 24 kHz it is 1.34 MB, of the 2 MB that a
-session may take in all. Answers are shorter: 28 s are 70 words, and while the model sends they are played."""
-STALE_MS = 30_000.0
+PLAYBACK_LIMIT_MS = 24_000.0
+"""Beyond this the newest speech is dropped and counted: the end of an answer that is too long. At 24 kHz it is 1.15 MB, and all that a
+session holds then is 1.7 MB (measured), of the 2 MB that it may. Of an answer that is sent twice as fast as it is played, 48 s fit."""
+STALE_MS = 26_000.0
 """Speech that has waited for longer is not delivered: nobody wants an answer to what was asked half a minute ago. It is more than
 PLAYBACK_LIMIT_MS, so that a client that reads hears everything."""
 JOIN_MS = 1_000.0

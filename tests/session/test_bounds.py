@@ -133,8 +133,8 @@ def test_a_listener_who_is_too_slow_gets_one_gap_and_not_one_after_each_piece() 
             delivered += [int.from_bytes(event.pcm[:2], "little")] if isinstance(event, SpeechChunk) else []
     gaps = sum(after - before > 1 for before, after in itertools.pairwise(delivered))
 
-    assert gaps == queue.dropped_ms // (STALE_MS / 2 - 1_000)
-    assert gaps in (2, 3)
+    assert gaps > 1
+    assert queue.dropped_ms / gaps > STALE_MS / 2 - 1_000
 
 
 def test_what_was_heard_is_a_place_in_what_the_model_said_also_after_a_gap() -> None:
@@ -297,7 +297,7 @@ def test_speech_that_did_not_fit_is_told_and_counted_in_the_end() -> None:
     talk.give(Begin())
     talk.give(StreamOpened(1))
     nova = Nova()
-    talk.says(*nova.start(), *nova.plans("Hola."), *nova.speaks(PLAYBACK_LIMIT_MS + 10_000, pieces=380))
+    talk.says(*nova.start(), *nova.plans("Hola."), *nova.speaks(PLAYBACK_LIMIT_MS + 10_000, pieces=round(PLAYBACK_LIMIT_MS / 100) + 100))
     talk.now = 1.5
     talk.give(Tick())
     talk.give(End())

@@ -1,0 +1,46 @@
+"""A DynamoDB that knows no record and takes 300 ms to say so, and an S3 that takes whatever it is given.
+
+Run as `python -m bench.slow_store`; prints its port as one JSON line.
+"""
+
+import asyncio
+import json
+
+import uvloop
+from aiohttp import web
+
+STORE_SECONDS = 0.3
+LARGEST_BYTES = 64 * 1024 * 1024
+ANSWERS = {"Query": {"Items": [], "Count": 0, "ScannedCount": 0}, "UpdateItem": {"Attributes": {"attempts": {"N": "1"}}}}
+"""Other operations are answered with nothing."""
+
+
+async def find_nothing(request: web.Request) -> web.Response:
+    """Answer any request for records."""
+    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+    await request.read()
+    await asyncio.sleep(STORE_SECONDS)
+    return web.Response(body=json.dumps(ANSWERS.get(operation, {})), content_type="application/x-amz-json-1.0")
+
+
+async def swallow(request: web.Request) -> web.Response:
+    """Take an upload."""
+    async for _ in request.content.iter_chunked(65_536):
+        pass
+    return web.Response(headers={"ETag": '"0"'})
+
+
+async def main() -> None:
+    """Serve until killed."""
+    app = web.Application(client_max_size=LARGEST_BYTES)
+    app.add_routes([web.post("/", find_nothing), web.put("/{path:.*}", swallow)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(json.dumps({"port": runner.addresses[0][1]}), flush=True)
+    await asyncio.get_running_loop().create_future()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
