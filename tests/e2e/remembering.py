@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
-from nova_sonic_local.options import Options
+from nova_sonic_local.options import BrainFactory, Options
 from nova_sonic_local.server import NovaSonicLocal
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import Credentials, StaticCredentials
@@ -39,10 +39,15 @@ class Remembering:
 
 @asynccontextmanager
 async def conversation(
-    folder: Path, *, credentials: Credentials | None = None, fault: str | Callable[[], str] = ""
+    folder: Path,
+    *,
+    credentials: Credentials | None = None,
+    fault: str | Callable[[], str] = "",
+    brain: str | BrainFactory = Remembering,
+    output_hertz: int = 24_000,
 ) -> AsyncIterator[SessionRunner]:
     """Run a session for the length of the block."""
-    async with NovaSonicLocal(Options(brain=Remembering, ca_dir=folder, fault=fault)) as emulator:
+    async with NovaSonicLocal(Options(brain=brain, ca_dir=folder, fault=fault)) as emulator:
         key = credentials or StaticCredentials("a", "b")
         client = NovaSonicClient("us-east-1", DEFAULT_MODEL_ID, emulator.endpoint, str(emulator.ca_file), key)
         languages = {"en": AssistantLanguage("You are kind.", "matthew")}
@@ -55,7 +60,7 @@ async def conversation(
             observers=(),
             clock=LoopClock(),
         )
-        runner = registry.open(Start())
+        runner = registry.open(Start(output_hertz=output_hertz))
         running = asyncio.create_task(registry.run(runner))
         try:
             yield runner
