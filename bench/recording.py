@@ -27,7 +27,7 @@ from session.interfaces import ToolOutcome
 from session.registry import SessionRegistry
 
 PIECES = 4_000
-RUNS = 5
+RUNS = 8
 PIECE_BYTES = 1_024
 """32 ms at 16 kHz."""
 PAUSE_EVERY = 25
@@ -149,26 +149,31 @@ async def run_session(recorder: TraceFiles | None) -> Cost:
     return Cost(cost.loop_us, (time.process_time() - in_all) / PIECES * 1e6)
 
 
-def best_of(folder: Path, every: int | None) -> tuple[Cost, int]:
-    """Return the least cost of several runs, and the size of a file."""
-    costs: list[Cost] = []
-    size = 0
-    for number in range(RUNS):
-        files = None if every is None else TraceFiles(folder / f"{every}-{number}", every=every)
-        if files is not None:
-            files.start()
-        costs.append(uvloop.run(run_session(files)))
-        size = max((file.stat().st_size for file in folder.glob(f"{every}-{number}/*")), default=0)
-    return Cost(min(cost.loop_us for cost in costs), min(cost.all_us for cost in costs)), size
+def run_once(folder: Path, every: int | None) -> tuple[Cost, int]:
+    """Return the cost of a run, and the size of its file."""
+    files = None if every is None else TraceFiles(folder, every=every)
+    if files is not None:
+        files.start()
+    cost = uvloop.run(run_session(files))
+    return cost, sum(file.stat().st_size for file in folder.glob("*"))
+
+
+def least(costs: Sequence[Cost]) -> Cost:
+    """Return the least of each."""
+    return Cost(min(cost.loop_us for cost in costs), min(cost.all_us for cost in costs))
 
 
 def main() -> int:
     """Measure, and return 1 when recording costs too much."""
     argparse.ArgumentParser(prog="python -m bench.recording").parse_args()
+    costs: dict[int | None, list[Cost]] = {None: [], 0: [], 1: []}
+    size = 0
     with tempfile.TemporaryDirectory() as folder:
-        without, _ = best_of(Path(folder), None)
-        off, _ = best_of(Path(folder), 0)
-        recorded, size = best_of(Path(folder), 1)
+        for number in range(RUNS):
+            for every, runs in costs.items():  # by turns, so that a busy moment concerns all
+                cost, size = run_once(Path(folder) / f"{number}-{every}", every)
+                runs.append(cost)
+    without, off, recorded = map(least, costs.values())
     # A piece and its answer are two pieces of audio.
     figures = {
         "pieces": PIECES * 2 * RUNS,

@@ -27,6 +27,7 @@ _UNIT = re.compile(r"\\+u([0-9a-fA-F]{4})|.", re.DOTALL)
 _EXPONENT = re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+")
 _LITERALS = ("true", "false", "null")
 _SMALL = "abcdefghijklmnopqrstuvwxyz"
+_FIRST_LETTER = ord("a")
 _ACCENTED = "àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþ"
 """Small letters of two bytes whose capitals have two bytes as well."""
 _DIGITS = "123456789"
@@ -67,6 +68,21 @@ class Mask:
         return masked
 
     def _word(self, word: str) -> str:
+        return self._plain_word(word) if len(word) <= _DIGEST_BYTES and word.isascii() and word.isalpha() else self._any_word(word)
+
+    def _plain_word(self, word: str) -> str:
+        """Do the same as `_any_word` for what most words are, in a third of the time."""
+        small = word.lower()
+        if small in self._kept:
+            return word
+        masked = "".join(
+            [_SMALL[(ord(letter) - _FIRST_LETTER + by) % len(_SMALL)] for letter, by in zip(small, self._digest(small), strict=False)]
+        )
+        if word == small:
+            return masked
+        return "".join([other.upper() if letter.isupper() else other for letter, other in zip(word, masked, strict=True)])
+
+    def _any_word(self, word: str) -> str:
         units = [(chr(int(match[1], 16)) if match[1] else match[0], match[0]) for match in _UNIT.finditer(word)]
         core = _core("".join(character for character, _ in units))
         if core in self._kept:

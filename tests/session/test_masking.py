@@ -97,6 +97,11 @@ def test_a_letter_that_json_writes_as_an_escape_is_the_same_letter() -> None:
     assert json.loads(json.loads(mask(json.dumps(escaped)))) == json.loads(mask(clear))
 
 
+@given(st.from_regex(r"\A[a-zA-Z]{1,100}\Z"))
+def test_a_plain_word_is_masked_like_one_with_an_apostrophe(word: str) -> None:
+    assert mask(f"{word}'") == f"{mask(word)}'"
+
+
 def test_a_number_stays_one_number_however_it_is_written() -> None:
     assert json.loads(mask('{"total": 104.50}'))["total"] == json.loads(mask('{"total": 104.5}'))["total"]
     assert mask("12345678") != "12345678"
