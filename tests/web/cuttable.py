@@ -38,6 +38,10 @@ class CuttableNetwork:
         for writer in self._writers:
             writer.transport.abort()
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another server, as a load balancer would."""
+        self._target = port
+
     def fall_silent(self) -> None:
         """Carry nothing any more and say so to nobody, as when a phone leaves its network; those who connect wait."""
         self._thawed.clear()
@@ -51,7 +55,7 @@ class CuttableNetwork:
         self._thawed.set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "localhost", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
