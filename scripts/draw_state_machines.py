@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from s2s.tables import CONTENT, PROMPT, STREAM
+from session.hearing import HEEDS, Heed
 from session.life_cycle import LIFE_CYCLE, State
 from session.speaker import TRANSITIONS, Speaker
 from session.streams import LIVES, Life
@@ -70,6 +71,12 @@ either changes nothing (session and turns) or is refused before anything is sent
 `LIVES` in `session/streams.py`: what carries the session. When a stream dies and its failure allows no other, the session ends.
 
 {draw(Life.CARRIED.name, arrows_of_pairs(LIVES))}
+
+## What the user says
+
+`HEEDS` in `session/hearing.py`: what the user's audio is that is kept for the next stream.
+
+{draw(Heed.NOBODY.name, arrows_of_pairs(HEEDS))}
 
 ## Turns
 
