@@ -6,7 +6,6 @@ collected, so that one start tells all of them. An empty variable counts as unse
 
 # ruff: noqa: RUF009 - the calls in the dataclass make fields, one each
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -180,7 +179,7 @@ def _salt(value: str) -> str:
 def _keys(value: str) -> tuple[bytes, ...]:
     try:
         keys = tuple(base64.b64decode(part.strip(), validate=True) for part in value.split(","))
-    except binascii.Error:
+    except ValueError:  # also of letters that are not ASCII
         keys = ()
     if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise ValueError(f"must be keys of {KEY_BYTES} bytes in base64, separated by commas: openssl rand -base64 {KEY_BYTES}")

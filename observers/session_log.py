@@ -2,7 +2,7 @@
 
 import structlog
 
-from session.events import Interrupted, SessionEnded, SessionEvent, SessionFailed, SessionStarted, ToolFinished
+from session.events import Interrupted, SessionContinued, SessionEnded, SessionEvent, SessionFailed, SessionStarted, ToolFinished
 from session.interfaces import Clock
 from telemetry.counters import Counters
 
@@ -31,6 +31,8 @@ class SessionLog:
                 self._counters.add("session_started")
                 chosen = {"assistant": event.assistant, "language": event.language, "voice_id": event.voice_id}
                 log.info("session.started", session_id=session_id, **chosen)
+            case SessionContinued():
+                self._started_at.setdefault(session_id, self._clock.now())  # one that another process began
             case SessionFailed():
                 self._failures[session_id] = event.code
                 self._counters.add("session_failed")

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 GATHER_SECONDS: Final = 0.25
 """What changes within this time is written together."""
 BUSY_SECONDS: Final = 2.0
-"""While somebody speaks, what was said and heard until then is written this often: a crash costs two seconds of it."""
+"""While the assistant is heard, what was heard until then is written this often: a crash costs two seconds of it."""
 REFRESH_SECONDS: Final = 60.0
 """A record of which nothing has changed is written again after this time, so that it may expire soon after its process has died."""
 WRITES: Final = 16
@@ -76,6 +76,9 @@ class _Kept:
         self.runner = runner
         self.changed = asyncio.Event()
         self.changes = 0
+        """How often there was something to write."""
+        self.saved_changes = -1
+        """Which of them were written; -1 when the last record was written while speech was still to be heard."""
         self.handle = ""
         """Where the record is; empty while there is none."""
         self.saved: SessionSnapshot | None = None
@@ -234,11 +237,15 @@ class SessionKeeper:
         handle = runner.client.handle
         if not handle:
             return False
-        if not runner.is_at_rest:
+        has_unheard, changes = runner.has_unheard, kept.changes
+        if has_unheard:
             kept.wake_in(BUSY_SECONDS)
+        may_be_same = not is_last and handle == kept.handle and now - kept.saved_at < REFRESH_SECONDS
+        if may_be_same and changes == kept.saved_changes:
+            return True
         snapshot = runner.snapshot()
         content = replace(snapshot, upstream=0)  # it changes with every piece of audio
-        if not is_last and (handle, content) == (kept.handle, kept.saved) and now - kept.saved_at < REFRESH_SECONDS:
+        if may_be_same and content == kept.saved:
             return True
         try:
             data = snapshot.encode()
@@ -256,6 +263,7 @@ class SessionKeeper:
             return False
         self._counters.add("session_saved")
         before, kept.handle, kept.saved, kept.saved_at = kept.handle, handle, content, now
+        kept.saved_changes = -1 if has_unheard else changes
         if before and before != handle:
             await self._drop(before)
         return True

@@ -184,6 +184,11 @@ class SessionRunner:
         return self._machine.snapshot(self._clock.now(), self.client.upstream, self.client.principal)
 
     @property
+    def has_unheard(self) -> bool:
+        """Whether speech is still to be heard."""
+        return self._playback.is_playing(self._clock.now())
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether nobody speaks, nothing is to be heard and no tool runs."""
         return self._machine.is_at_rest(self._clock.now())

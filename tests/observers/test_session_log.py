@@ -6,8 +6,10 @@ from structlog.testing import capture_logs
 from observers.session_log import SessionLog
 from s2s.events import Role, Stage
 from session.events import (
+    ContinueReason,
     EndReason,
     Interrupted,
+    SessionContinued,
     SessionEnded,
     SessionFailed,
     SessionStarted,
@@ -50,6 +52,18 @@ def test_a_session_that_ends_leaves_one_line_with_its_statistics() -> None:
         "turns": 4,
         "tool_calls": 1,
     }
+
+
+def test_a_session_of_another_process_lasts_from_when_it_goes_on_here() -> None:
+    clock = SetClock()
+    observer = SessionLog(Counters(), clock)
+
+    with capture_logs() as lines:
+        observer.on_event("s1", SessionContinued(ContinueReason.RESUMED, 300))
+        clock.seconds += 5.5
+        observer.on_event("s1", SessionEnded(EndReason.CLIENT))
+
+    assert lines[-1]["duration_seconds"] == 5.5
 
 
 @pytest.mark.req("S4-06")

@@ -287,6 +287,20 @@ async def test_at_the_end_of_the_time_a_session_is_parked_in_the_middle_of_a_sen
     assert kept(store).history[-1].text == "uno dos tres cuatro"
 
 
+async def test_a_session_whose_client_is_away_is_parked_at_once(first: Process, store: SharedStore) -> None:
+    call = await first.started()
+    first.says(exchange("Contá.", "uno dos tres cuatro cinco seis siete ocho nueve diez", 20_000))
+    await asyncio.sleep(4.0)
+    call.runner.client_lost(30.0, 0)
+    began = asyncio.get_running_loop().time()
+    await first.registry.drain(20.0)
+
+    assert asyncio.get_running_loop().time() - began < 1.0
+    assert call.runner.is_over
+    assert kept(store).history[-1].text == "uno dos"
+    assert first.counters.read()["session_parked"] == 1
+
+
 async def test_a_session_whose_client_cannot_come_back_ends_politely(first: Process, store: SharedStore) -> None:
     call = await first.started(handle="")
     await first.registry.drain(20.0)

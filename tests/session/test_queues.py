@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from s2s.events import Role, Stage
 from session.effects import Send
-from session.events import SessionEvent, SpeechChunk, SpeechEnded, TranscriptUpdated, UserSpeechStarted
+from session.events import GoingAway, SessionEvent, SpeechChunk, SpeechEnded, TranscriptUpdated, UserSpeechStarted
 from session.queues import (
     EVENTS_LIMIT,
     LEAD_MS,
@@ -171,6 +171,15 @@ def test_events_keep_their_place_among_the_speech() -> None:
 
     assert text not in first
     assert drained(queue, 0.1)[-1] == text
+
+
+def test_who_leaves_says_so_before_what_is_still_to_be_said() -> None:
+    queue = PlaybackQueue(OUTPUT_HERTZ)
+    for event in (SpeechEnded(1), *(chunk(2, 96) for _ in range(50)), SpeechEnded(2), GoingAway(20_000)):
+        queue.put(event, 0.0)
+
+    assert drained(queue, 0.0)[:2] == [SpeechEnded(1), GoingAway(20_000)]
+    assert queue.waiting_ms > 4_000
 
 
 def test_an_event_with_no_speech_before_it_is_ready_at_once() -> None:
