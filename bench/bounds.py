@@ -37,6 +37,8 @@ WEIGH_SECONDS = 0.25
 LIMIT_MB = 2.0
 MARGIN_MS = 5.0
 BEGIN_SECONDS = 30.0
+OPENING_SECONDS = 1.5
+"""For the callers' streams, which shall have no fault."""
 SETTINGS = {"MAX_SESSIONS": "200", "MAX_LOOP_LAG_MS": "0"}
 
 
@@ -52,6 +54,7 @@ async def beside(port: int, server: Process, model: Process, kind: str, seconds:
     assert model.stdin is not None
     callers = asyncio.create_task(load(port, seconds))
     await until_live(port, CALLERS)
+    await asyncio.sleep(OPENING_SECONDS)
     model.stdin.write(f"{FAULTS.get(kind, '')}\n".encode())
     before = most = weigh(server.pid).memory_kilobytes
     arguments = ("--port", str(port), "--kind", kind, "--sessions", str(HOSTILE), "--seconds", str(seconds))
