@@ -31,6 +31,7 @@ from session.runner import SessionRunner
 from tests.transports import raw_client
 from tests.transports.doubles import Rig, denied, running_server, throttled
 from transports.dialects.binary import SUBPROTOCOL, Header, pack_audio, unpack_audio
+from transports.sockets import UNSENT_BYTES
 
 HELLO = '{"type":"hello","protocol":1}'
 IDS = ("S", "internal", "K")
@@ -429,7 +430,7 @@ async def test_accepted_sockets_have_small_buffers_and_no_delay() -> None:
         accepted: socket.socket = connection.transport.get_extra_info("socket")
 
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 8_192
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == UNSENT_BYTES
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 65_536  # Linux reports twice what was set
 
 
