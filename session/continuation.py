@@ -26,7 +26,7 @@ EXPIRY_SECONDS = 90.0
 JITTER_SECONDS = 30.0
 """By up to this much sessions renew earlier than others: after a deployment all of them are of one age."""
 RETRY_SECONDS = 5.0
-"""Pause after a next stream that was refused."""
+"""Pause after a next stream, accepted or refused."""
 CHECK_SECONDS = 0.1
 """How often a stream that should give way looks whether it is quiet."""
 LINGER_SECONDS = 10.0
@@ -71,7 +71,8 @@ class Continuation:
         self._due_at = now + max(0.0, min(RENEW_SECONDS - self._jitter_seconds, left))
         self._force_at = now + max(0.0, min(FORCE_SECONDS, left + 2 / 3 * EXPIRY_SECONDS))
         self._last_at = now + max(0.0, min(LAST_SECONDS, left + 5 / 6 * EXPIRY_SECONDS))
-        self._look_at, self._noise_until = now, NEVER
+        # Not at once: credentials that are near their end and are not renewed would open streams without end.
+        self._look_at, self._noise_until = now + RETRY_SECONDS, NEVER
         self.used(now)
 
     def used(self, now: float) -> None:
