@@ -306,6 +306,7 @@ class SessionMachine:
                 return self.turns.interrupt(now)
             case ReportPlayback(turn, heard_ms):
                 self._playback.report(turn, heard_ms, now)
+                self.turns.listener_told(turn, now)
                 return []
             case StopAudio():
                 self._silence.microphone_closed()

@@ -175,6 +175,12 @@ class TurnTracker:
             return []
         return self._interrupted(turn, now, mute)
 
+    def listener_told(self, number: int, now: float) -> None:
+        """Correct how much of an interrupted answer was heard: the client tells exactly once it has thrown the rest away."""
+        turn = self._last_assistant
+        if turn is not None and turn.number == number and turn.heard_ms is not None:
+            turn.heard_ms = self._playback.heard_ms(number, now)
+
     def tools_answered(self, now: float, *, is_told: bool = True) -> None:
         """Note that no tool runs any more.
 
