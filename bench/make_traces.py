@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from smithy_aws_core.identity import AWSCredentialsIdentity
+
 from bench.replay import main as replay
 from bootstrap import Application, build, open_tools
 from config import Settings, StorageKind
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 from s2s.bedrock.client import NovaSonicClient
-from s2s.bedrock.credentials import StaticCredentials
+from s2s.bedrock.credentials import Credentials, StaticCredentials
 from s2s.events import ToolSpec
 from s2s.models import DEFAULT_MODEL_ID
 from session.continuation import EXPIRY_SECONDS
@@ -78,6 +80,28 @@ class Caller:
             values = (loudness * math.sin(0.06 * at) * math.sin(0.0031 * at) for at in range(piece * samples, (piece + 1) * samples))
             await self.runner.submit(SendAudio(struct.pack(f"<{samples}h", *map(round, values))))
             await asyncio.sleep(PIECE_SECONDS)
+
+
+class RenewedCredentials:
+    """A key that ends soon for the first stream, and one without an end for all others.
+
+    Args:
+        seconds: until the first ends.
+    """
+
+    source = "static"
+
+    def __init__(self, seconds: float) -> None:
+        self._first: Credentials | None = StaticCredentials(KEY, SECRET, expiration=datetime.now(UTC) + timedelta(seconds=seconds))
+        self._others = StaticCredentials(KEY, SECRET)
+
+    async def identity(self) -> AWSCredentialsIdentity:
+        """Return the key."""
+        first, self._first = self._first, None
+        return await (first or self._others).identity()
+
+    def forget(self) -> None:
+        """Do nothing: there is no other key."""
 
 
 class SlowTools:
@@ -161,11 +185,10 @@ async def record(scene: Scene, folder: Path) -> Path:
     faults = iter([scene.fault])
     database, traces = folder / f"{scene.name}.sqlite3", folder / scene.name
     settings = Settings(local=True, storage=StorageKind.SQLITE, sqlite_path=database, trace_folder=traces)
-    expiration = None if scene.signed_for_seconds is None else datetime.now(UTC) + timedelta(seconds=scene.signed_for_seconds)
+    credentials: Credentials = RenewedCredentials(scene.signed_for_seconds) if scene.signed_for_seconds else StaticCredentials(KEY, SECRET)
     async with AsyncExitStack() as resources, asyncio.timeout(PATIENCE_SECONDS * 4):
         options = Options(brain="demo", ca_dir=folder / "ca", fault=lambda: next(faults, ""))
         emulator = await resources.enter_async_context(NovaSonicLocal(options))
-        credentials = StaticCredentials(KEY, SECRET, expiration=expiration)
         model = NovaSonicClient(REGION, DEFAULT_MODEL_ID, emulator.endpoint, str(emulator.ca_file), credentials)
         resources.push_async_callback(model.aclose)
         tools = SlowTools(await open_tools(settings, None, resources, {})) if scene.has_slow_tools else None

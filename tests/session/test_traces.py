@@ -10,7 +10,8 @@ import pytest
 
 from bench.replay import Replay, read_lines
 
-TRACES = sorted(Path(__file__).with_name("traces").glob("*.jsonl*"))
+FOLDER = Path(__file__).with_name("traces")
+TRACES = sorted(FOLDER.glob("*.jsonl*"))
 LARGEST_BYTES = 30_000
 
 
@@ -32,3 +33,22 @@ def test_a_recorded_session_runs_again_with_the_same_effects(path: Path) -> None
 def test_a_trace_that_is_kept_is_small_and_masked(path: Path) -> None:
     assert path.stat().st_size < LARGEST_BYTES
     assert replay(path).is_masked
+
+
+@pytest.mark.parametrize(
+    ("name", "shows"),
+    [
+        ("typed-conversation-with-tools", ['"SendText"', '"ToolFinished"', '"end"']),
+        ("barge-in", ['"UserSpeechStart"', '"Interrupted"', '"end"']),
+        ("stream-lost-with-a-tool-running", ['"StartTool"', '"StreamFailed"', '"SessionContinued","resumed"', '"ToolFinished"', '"end"']),
+        ("planned-continuation", ['"StreamOpened",1', '"OpenStream",2', '"SessionContinued","renewed"', '"SpeechEnded"', '"end"']),
+    ],
+)
+def test_the_traces_show_what_they_are_named_for(name: str, shows: list[str]) -> None:
+    text = b"".join(read_lines(FOLDER / f"{name}.jsonl.gz")).decode()
+    missing: list[str] = []
+    for each in shows:
+        before, found, text = text.partition(each)
+        missing += [] if found else [f"{each} after {before[-80:]}"]
+
+    assert missing == []
