@@ -14,6 +14,8 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from os.path import commonprefix
 from pathlib import Path
 
 from s2s.wire import Json
@@ -53,12 +55,12 @@ class Difference:
     got: Sequence[str]
 
     def __str__(self) -> str:
-        """Return it for a person, the first effect that differs marked."""
-        lines = [f"at {self.seconds:.3f} s, input {self.number}: {self.given}"]
-        for index in range(max(len(self.expected), len(self.got))):
-            expected = self.expected[index] if index < len(self.expected) else "nothing"
-            got = self.got[index] if index < len(self.got) else "nothing"
-            lines += [f"    effect {index + 1} expected: {expected}", f"    effect {index + 1} got:      {got}"] if expected != got else []
+        """Return it for a person: the effects that differ, around the place where they begin to."""
+        lines = [f"at {self.seconds:.3f} s, input {self.number}: {_window(self.given, 0)}"]
+        for number, (expected, got) in enumerate(zip_longest(self.expected, self.got, fillvalue="nothing"), 1):
+            if expected != got:
+                at = len(commonprefix([expected, got]))  # noqa: RUF071 - texts, not paths
+                lines += [f"    effect {number} expected: {_window(expected, at)}", f"    effect {number} got:      {_window(got, at)}"]
         return "\n".join(lines)
 
 
@@ -206,14 +208,14 @@ class Replay:
     def _differs(self, now: float, given: Input, expected: Sequence[str], got: Sequence[str]) -> None:
         self.figures.differences += 1
         if self.first is None:
-            shown = _short(json.dumps(encode(given), ensure_ascii=False))
+            shown = json.dumps(encode(given), ensure_ascii=False)
             self.first = Difference(now - self._reader.started, self.figures.inputs, shown, expected, got)
 
 
 def _shown(effects: Json) -> list[str]:
     if not isinstance(effects, list):
         return ["an error was raised"]
-    return [_short(json.dumps(row, ensure_ascii=False)) for row in effects]
+    return [json.dumps(row, ensure_ascii=False) for row in effects]
 
 
 def _shown_piece(piece: Piece) -> list[str]:
@@ -221,8 +223,11 @@ def _shown_piece(piece: Piece) -> list[str]:
     return [f"{Kind(kind).name.lower()} of {size} bytes {list(key)}"]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}... ({len(text)} characters)"
+def _window(text: str, at: int) -> str:
+    """Return a text, if it is long the part around a place."""
+    start = max(0, at - SHOWN_CHARACTERS // 2) if len(text) > SHOWN_CHARACTERS else 0
+    end = start + SHOWN_CHARACTERS
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
 def _writer(reader: TraceReader) -> TraceWriter:

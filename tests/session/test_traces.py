@@ -13,6 +13,7 @@ from bench.replay import Replay, read_lines
 FOLDER = Path(__file__).with_name("traces")
 TRACES = sorted(FOLDER.glob("*.jsonl*"))
 LARGEST_BYTES = 30_000
+ACCEPT = "python -m bench.replay --accept tests/session/traces/*.jsonl.gz"
 
 
 def replay(path: Path) -> Replay:
@@ -25,7 +26,7 @@ def replay(path: Path) -> Replay:
 def test_a_recorded_session_runs_again_with_the_same_effects(path: Path) -> None:
     again = replay(path)
 
-    assert again.first is None, f"{again.figures.differences} inputs differ, the first {again.first}"
+    assert again.first is None, f"{again.figures.differences} inputs differ (if that is meant: {ACCEPT}), the first {again.first}"
     assert again.figures.effects > 0
 
 
