@@ -7,7 +7,6 @@ operating system has what happened, so a process that is killed leaves a trace t
 
 import os
 import secrets
-import sys
 import threading
 import time
 import zlib
@@ -38,8 +37,6 @@ FILE_LIMIT_BYTES: Final = 64 * 1024 * 1024
 """Longest file: more than a day of a conversation."""
 END_SECONDS: Final = 5.0
 """How long the end waits for what is still to be written."""
-SWITCH_SECONDS: Final = 0.0005
-"""How long the event loop waits at most for the interpreter while the thread uses it; Python's own 5 ms would be heard as jitter."""
 MASK_KEY_BYTES: Final = 32
 SUFFIX: Final = ".jsonl.gz"
 _GZIP: Final = 31
@@ -225,7 +222,6 @@ class TraceFiles:
 
     def start(self) -> None:
         """Write from now on, in a thread."""
-        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 

@@ -1,12 +1,14 @@
 """The watch on the event loop."""
 
 import asyncio
+import sys
 import time
 
+import pytest
 from structlog.testing import capture_logs
 
 from telemetry.counters import Counters
-from telemetry.loop_stalls import QUIET_SECONDS, STALL_SECONDS, LoopStallMonitor
+from telemetry.loop_stalls import QUIET_SECONDS, STALL_SECONDS, LoopStallMonitor, favour_loop
 
 
 def test_small_delays_are_no_stall() -> None:
@@ -42,3 +44,14 @@ async def test_a_blocking_call_is_noticed() -> None:
     await asyncio.wait({task})
 
     assert counters.read()["loop_stalled"] >= 1
+
+
+def test_threads_that_compute_hold_the_loop_up_for_a_moment_only() -> None:
+    before = sys.getswitchinterval()
+    try:
+        favour_loop()
+        favoured = sys.getswitchinterval()
+    finally:
+        sys.setswitchinterval(before)
+
+    assert favoured == pytest.approx(0.0005)
