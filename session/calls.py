@@ -4,16 +4,17 @@ A result belongs to the stream that called: another one does not know the id, an
 3122). So what a stream took with it when it died is told to the next one in words. A call is never run again for that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s2s.events import ToolUse
-from session.history import shortened
 from session.effects import FIRST_GENERATION
+from session.history import shortened
 from session.snapshot import ParkedCall, SessionSnapshot
 
 RESULT_CHARACTERS = 1_500
 """How much of a result is told in words; with the words around it a typed turn of 4,000 bytes holds at least one."""
 NOTE_CHARACTERS = 3_000
+"""How much of all results together; each has the same part of it."""
 ANSWERED_LIMIT = 200
 """Calls that another process is told of; an older id is never called again."""
 
@@ -26,6 +27,8 @@ class Call:
     turn: int
     generation: int
     """The stream that wants the result."""
+    is_wanted: bool = True
+    """Whether another stream is to be told the result: the exchange that it is for is not over."""
 
 
 class Calls:
@@ -59,7 +62,8 @@ class Calls:
         call = self.running.pop(tool_use_id)
         self._answered[tool_use_id] = None
         results = self._unused if call.generation == generation else self._untold
-        results.append((call.use.tool_name, result))
+        if call.is_wanted:
+            results.append((call.use.tool_name, result))
         return call
 
     def parked(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], tuple[ParkedCall, ...]]:
@@ -85,7 +89,8 @@ class Calls:
         self._unused.clear()
 
     def forget(self) -> None:
-        """Take note that the exchange that the results were for is over."""
+        """Take note that the exchange is over that the results, and the calls that still run, were for."""
+        self.running = {tool_use_id: replace(call, is_wanted=False) for tool_use_id, call in self.running.items()}
         self._unused.clear()
         self._untold.clear()
 
@@ -96,10 +101,11 @@ class Calls:
 
     def note(self) -> str:
         """Return in words what no living stream was told; from now on the present one was."""
-        results = " ".join(f"Tool {name} returned: {shortened(result, RESULT_CHARACTERS)}" for name, result in self._untold)
+        longest = min(RESULT_CHARACTERS, NOTE_CHARACTERS // max(1, len(self._untold)))
+        results = " ".join(f"Tool {name} returned: {shortened(result, longest)}" for name, result in self._untold)
         self._unused += self._untold
         self._untold = []
         return (
             "Note of the system, not of the user: the connection was lost for a moment. The tools that the user's last request needed have "
-            f"run already, so do not call them again for it. {shortened(results, NOTE_CHARACTERS)} Now answer the user."
+            f"run already, so do not call them again for it. {results} Now answer the user."
         )

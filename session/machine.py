@@ -175,8 +175,8 @@ class SessionMachine:
         wanted = [self._presence.deadline] if self._presence.is_away else []
         if self.state is not State.CONNECTING:
             wanted += (self._silence.due_at, self._streams.deadline)
-            if self._streams.life is Life.CARRIED and self.turns.hung_at is not None:
-                wanted.append(self.turns.hung_at)
+            if (hung_at := self._hung_at) is not None:
+                wanted.append(hung_at)
         if self._departure.is_asked:
             wanted.append(self._departure.deadline)
         return min(wanted, default=None)
@@ -251,6 +251,11 @@ class SessionMachine:
         turns.hide(note)
         turns.asked(now)
         return [Send(self._wording.typed_turn(note))]
+
+    @property
+    def _hung_at(self) -> float | None:
+        """When the model is stuck; while a tool runs it may be silent, whatever the user says meanwhile."""
+        return self.turns.hung_at if self._streams.life is Life.CARRIED and not self._calls.running else None
 
     def _stream_opened(self, generation: int, signed_for_seconds: float | None, now: float) -> list[Effect]:
         if self.state is State.CONNECTING and generation == self._streams.current:
@@ -403,7 +408,7 @@ class SessionMachine:
         if self.state is State.CONNECTING:
             return []
         due = self._succession.tick(now)
-        if self._streams.life is Life.CARRIED and self.turns.hung_at is not None and now >= self.turns.hung_at:
+        if (hung_at := self._hung_at) is not None and now >= hung_at:
             due += self._lost(StreamFailed(self._streams.current, HUNG_CODE, Remedy.RESUME), now)
         if self.state is State.CLOSED or not (missing_ms := min(self._silence.take_ms(now), AUDIO_LIMIT_MS)):
             return due

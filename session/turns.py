@@ -132,7 +132,7 @@ class TurnTracker:
 
     def awaits_answer(self, now: float) -> bool:
         """Tell whether speech of the assistant may be on its way: the user said something, a text was planned, or tools were answered."""
-        return now < self._due_until
+        return now < max(self._due_until, self.hung_at or 0.0)
 
     def receive(self, event: OutputEvent, now: float) -> list[Effect]:
         """Take an event of the model and return what follows from it."""
@@ -188,7 +188,7 @@ class TurnTracker:
             now: monotonic seconds.
             is_told: whether the model was given the result, so that it answers.
         """
-        if is_told and self.speaker is Speaker.TOOL_RUNNING:  # else the model may have said all that it wants to
+        if is_told and (self.speaker is Speaker.TOOL_RUNNING or self.hung_at is not None):  # else it may have said all that it wants to
             self.hung_at = now + HUNG_AFTER_TEXT_SECONDS
         if is_told:
             self._due_until = now + ANSWER_SECONDS

@@ -17,7 +17,7 @@ from session.events import (
 )
 from session.queues import PlaybackQueue
 from session.speaker import TRANSITIONS, Signal, Speaker
-from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, Mute, TurnTracker, is_interrupted_marker
+from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, HUNG_AFTER_TEXT_SECONDS, Mute, TurnTracker, is_interrupted_marker
 from tests.session.doubles import OUTPUT_HERTZ, Nova, speech
 
 END_TURN, PARTIAL, INTERRUPTED = StopReason.END_TURN, StopReason.PARTIAL_TURN, StopReason.INTERRUPTED
@@ -451,7 +451,7 @@ def test_an_answer_is_due_until_it_begins_or_does_not_come(way: str) -> None:
         scene.says(*nova.hears(), *nova.heard_out(), *(nova.user("Hola.") if way == "text" else []))
 
     assert scene.tracker.awaits_answer(scene.now)
-    assert not scene.tracker.awaits_answer(scene.now + ANSWER_SECONDS)
+    assert not scene.tracker.awaits_answer(scene.now + (HUNG_AFTER_TEXT_SECONDS if way == "typed" else ANSWER_SECONDS))
     scene.says(*nova.plans("Buenas."))
     assert scene.tracker.awaits_answer(scene.now)
     scene.says(*nova.opens_audio())
