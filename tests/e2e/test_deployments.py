@@ -179,8 +179,8 @@ async def test_everybody_is_told_in_time_and_the_server_ends_in_order(tmp_path: 
         codes = await asyncio.gather(*(caller.until_closed() for caller in callers))
         await asyncio.gather(*(moved(caller, second) for caller in lasting))
         moved_after = watch.seconds
-        answers = await asyncio.gather(*(says(caller, "Who am I?") for caller in lasting))
         exit_code, left_after = await first.exit_code(), watch.seconds
+        answers = await asyncio.gather(*(says(caller, "Who am I?") for caller in lasting))
 
     assert told_after < 1.0
     assert moved_after < 10.0
