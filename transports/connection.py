@@ -7,6 +7,7 @@ by the registry: it ends with the connection, or waits for its client to come ba
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -233,11 +234,8 @@ class Connection:
         self._dialect, runner = attachment.dialect, attachment.runner
         attachment.token = self._attachments.new_token(attachment)
         resumed = Resumed(runner.session_id, attachment.token, runner.client.upstream, is_adopted)
-        undelivered = attachment.undelivered_samples
-        for frame in attachment.dialect.answer(resumed):
-            await self._send(frame)
-        self._hold(attachment, wanted.wanted)
-        runner.client_back(undelivered)
+        self._hold(attachment, wanted.wanted, attachment.dialect.answer(resumed))
+        runner.client_back(attachment.undelivered_samples)
 
     async def _not_here(self, error: SessionError, dialect: Dialect) -> Exception:
         """Return what is to be raised when no session is begun or gone on with: the connection stays for another try, or not."""
@@ -246,13 +244,13 @@ class Connection:
         await self._tell(error, dialect)
         return _Leave(error.close_code, error.code)
 
-    def _hold(self, attachment: Attachment, number: int) -> None:
-        """Carry a session; begin with this frame of it."""
+    def _hold(self, attachment: Attachment, number: int, greeting: Sequence[Frame] = ()) -> None:
+        """Carry a session; after the greeting begin with this frame of it."""
         if self._tasks is None:
             raise RuntimeError("run() has not been called")
         attachment.holder = self
         self._flow.input_hertz = attachment.runner.client.input_hertz
-        writing = self._tasks.create_task(self._write(attachment, number))
+        writing = self._tasks.create_task(self._write(attachment, number, greeting))
         acknowledging = self._tasks.create_task(self._acknowledge(attachment)) if attachment.is_lasting else None
         self._session = _Session(attachment, writing, acknowledging)
 
@@ -273,11 +271,14 @@ class Connection:
         if not attachment.runner.is_over:
             await attachment.runner.submit(End())
         await asyncio.wait((attachment.running, session.writing))
-        session.stop()
-        self._attachments.forget(attachment)
+        if self._session is session:  # else another connection has taken over what is left to tell
+            session.stop()
+            self._attachments.forget(attachment)
 
-    async def _write(self, attachment: Attachment, number: int) -> None:
+    async def _write(self, attachment: Attachment, number: int, greeting: Sequence[Frame]) -> None:
         """Tell the client everything that its session tells; with the socket gone, only empty the session's queue."""
+        for frame in greeting:
+            await self._send(frame)
         await attachment.deliver(self._send, number, lambda: self._attachments.new_token(attachment))
         ended = attachment.ended
         if ended is not None and not attachment.dialect.survives(ended.reason):

@@ -264,3 +264,37 @@ async def test_the_end_of_the_server_ends_what_waits_for_clients() -> None:
 
     assert stream.is_closed
     assert rig.registry.live == 0
+
+
+async def test_a_hello_ends_the_session_before_for_good() -> None:
+    async with running_server(resume_seconds=GRACE) as rig:
+        client, first = await started(rig)
+        former = client.token
+        await client.send({"type": "hello", "protocol": 1, "resume": True})
+        await rig.model.stream(2)
+        await client.until_told("session.ended")
+        await client.cut()
+
+        assert first.is_closed
+        with pytest.raises(ResumeRefused):
+            await client.resume(former)
+        await client.cut()
+
+
+async def test_each_session_on_a_connection_counts_from_nothing() -> None:
+    async with running_server(resume_seconds=GRACE) as rig:
+        client, _ = await started(rig)
+        await client.send_audio(piece(1))
+        await client.until_acknowledged()
+        await client.send({"type": "end"})
+        await client.until_told("session.ended")
+        client.received.next = client.sent = 0
+        await client.send({"type": "hello", "protocol": 1, "resume": True})
+        message = await client.until_told("session.started", 2)
+        stream = await rig.model.stream(2)
+        await client.send({"type": "text", "text": "Anew", "seq": 0})
+        await stream.wait_for(TextInput)
+
+        assert message["seq"] == 0
+        assert stream.texts == ["Anew"]
+        await client.cut()
