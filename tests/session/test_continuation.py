@@ -247,7 +247,9 @@ def voices() -> Moment:
     return Moment.VOICES
 
 
-@pytest.mark.parametrize(("signed_for", "due", "forced"), [(600.0, RENEW_SECONDS, FORCE_SECONDS), (200.0, 110.0, 170.0), (30.0, RETRY_SECONDS, 0.0)])
+@pytest.mark.parametrize(
+    ("signed_for", "due", "forced"), [(600.0, RENEW_SECONDS, FORCE_SECONDS), (200.0, 110.0, 170.0), (30.0, RETRY_SECONDS, 0.0)]
+)
 def test_credentials_that_expire_hurry_a_stream(signed_for: float, due: float, forced: float) -> None:
     continuation = Continuation()
     continuation.opened(0.0, signed_for)
