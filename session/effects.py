@@ -180,6 +180,8 @@ class Send:
     """Silence that keeps the stream alive: of use only while nothing else waits."""
     number: int = field(default=0, compare=False)
     """Of the user's audio, counted from 1 in the session; 0 for anything else."""
+    generation: int | None = None
+    """The one stream that understands the group, such as the result of a call; None for whichever carries the session."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,7 +374,7 @@ class SessionMachine:
         return Emit(self.statistics.used(generation, event.total))
 
     def _tool_called(self, use: ToolUse, effects: list[Effect], now: float) -> list[Effect]:
-        effects = [*self._streams.stay(now), *effects]  # its result belongs to this stream alone
+        self._streams.stay(now)  # its result belongs to this stream alone
         self._calls.called(use, self.turns.tool_turn, self._streams.current)
         self.statistics.tool_calls += 1
         if len(self._calls.running) > TOOLS_LIMIT:
@@ -398,7 +398,7 @@ class SessionMachine:
         group = self._wording.tool_result(done.tool_use_id, done.content)
         finished = ToolFinished(call.turn, done.tool_use_id, call.use.tool_name, done.content, done.error_code, done.duration_ms)
         told = [Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
-        return [Send(group), *told] if call.generation == living else [*told]  # another stream does not know the call, and would end
+        return [Send(group, generation=living), *told] if call.generation == living else [*told]  # another stream does not know the call, and would end
 
     def _tick(self, now: float) -> list[Effect]:
         if self._presence.is_given_up(now):

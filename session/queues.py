@@ -67,6 +67,8 @@ class UplinkQueue:
 
     def __init__(self, limit_ms: float = UPLINK_LIMIT_MS) -> None:
         self._groups: deque[Send] = deque()
+        self._bound: deque[Send] = deque()
+        """Groups that one stream alone understands; they overtake the others."""
         self._limit_ms = limit_ms
         self._words_bytes = 0
         self._again_ms = 0.0
@@ -104,6 +106,9 @@ class UplinkQueue:
         """
         if group.is_filler and self._groups:
             return
+        if group.generation is not None:
+            self._bound.append(group)
+            return
         self._groups.append(group)
         self._words_bytes += _words(group)
         self.audio_ms += group.audio_ms
@@ -128,8 +133,19 @@ class UplinkQueue:
         self.audio_ms += length_ms
         self._again_ms += length_ms
 
+    def pop_bound(self, generation: int) -> Send | None:
+        """Return the next group that this stream alone understands, also while it is not the one that carries the session, or None."""
+        found = next((group for group in self._bound if group.generation == generation), None)
+        if found is not None:
+            self._bound.remove(found)
+        return found
+
+    def forget(self, generation: int) -> None:
+        """Throw away what only this stream would have understood: it is closed."""
+        self._bound = deque(group for group in self._bound if group.generation != generation)
+
     def pop(self) -> Send | None:
-        """Return the next group, or None."""
+        """Return the next group for whichever stream carries the session, or None."""
         if not self._groups:
             return None
         group = self._groups.popleft()
@@ -144,11 +160,13 @@ class UplinkQueue:
 
     def keep_audio(self) -> None:
         """Throw away what is no audio: it was worded for a stream that is gone."""
+        self._bound.clear()
         self._groups = deque(group for group in self._groups if group.audio_ms)
         self._words_bytes = sum(map(_words, self._groups))
 
     def clear(self) -> None:
         """Throw away everything: the stream that it was for is gone."""
+        self._bound.clear()
         self._groups.clear()
         self._words_bytes = 0
         self.audio_ms = self._again_ms = 0.0

@@ -359,6 +359,7 @@ class SessionRunner:
         if stream is not None:
             await stream.close()
             self._streams.pop(generation, None)
+            self._uplink.forget(generation)
 
     async def _receive(self, stream: ModelStream, generation: int) -> None:
         try:
@@ -372,7 +373,7 @@ class SessionRunner:
     async def _send(self, stream: ModelStream, generation: int) -> None:
         try:
             while generation in self._streams:
-                group = self._uplink.pop() if generation == self._route else None
+                group = self._uplink.pop_bound(generation) or (self._uplink.pop() if generation == self._route else None)
                 if group is None:
                     self._uplink_changed.clear()
                     await self._uplink_changed.wait()

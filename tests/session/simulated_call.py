@@ -251,7 +251,7 @@ class SimulatedCall:
     def _send(self) -> None:
         stream = self._streams.get(self._route) if self._route is not None else None
         while stream is not None and stream.is_open and stream.is_alive and self.agenda.now >= self._is_writing_until:
-            group = self._uplink.pop()
+            group = self._uplink.pop_bound(self._route or 0) or self._uplink.pop()
             if group is None:
                 return
             if not stream.is_reading:

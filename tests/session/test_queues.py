@@ -55,6 +55,20 @@ def test_groups_leave_in_the_order_in_which_they_came() -> None:
     assert queue.audio_ms == 0.0
 
 
+def test_what_one_stream_alone_understands_is_for_no_other() -> None:
+    queue = UplinkQueue()
+    result, later = Send((), generation=2), Send((), generation=2)
+    for group in (Send((), 32.0), result, later):
+        queue.put(group)
+
+    assert queue.pop_bound(3) is None
+    assert queue.pop_bound(2) is result
+    assert queue.pop() == Send((), 32.0)
+    assert queue.pop() is None
+    queue.forget(2)
+    assert queue.pop_bound(2) is None
+
+
 def test_too_much_audio_drops_the_oldest_audio_and_nothing_else() -> None:
     queue = UplinkQueue(limit_ms=100.0)
     newest = Send((), 70.0)

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from s2s.errors import LocalProtocolError, Remedy
 from s2s.events import AudioInput, OutputEvent, TextInput, ToolContentStart
+from session.continuation import CHECK_SECONDS, FORCE_SECONDS
 from session.effects import Begin, Input
 from session.errors import InvalidAudio
 from session.events import (
@@ -367,6 +368,24 @@ async def test_tools_run_beside_each_other_and_each_is_answered_once() -> None:
         answered = [event.tool_use_id for group in rig.stream.sent for event in group if isinstance(event, ToolContentStart)]
 
         assert answered == ["tool-2", "tool-1"]
+
+
+async def test_a_result_that_waits_while_the_stream_changes_reaches_the_stream_that_called() -> None:
+    async with session() as rig:
+        rig.says(*rig.nova.calls("tool-1"))
+        await asyncio.sleep(FORCE_SECONDS + 1.0)  # the tool holds the stream
+        before = rig.stream
+        before.reads.clear()
+        for _ in range(3):
+            await rig.runner.submit(SendAudio(PIECE))
+        rig.tools.finish("tool-1")
+        await asyncio.sleep(2 * CHECK_SECONDS)
+        before.reads.set()
+        await rig.settled()
+
+        assert len(rig.model.streams) == 2
+        answered = [[type(event) for group in stream.sent for event in group].count(ToolContentStart) for stream in rig.model.streams]
+        assert answered == [1, 0]
 
 
 async def test_a_tool_that_runs_when_the_session_fails_is_cancelled() -> None:
