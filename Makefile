@@ -4,6 +4,7 @@
 PYTHON_VENV := .venv/bin/python
 PYTEST := $(PYTHON_VENV) -m pytest
 SHELL_FILES := .ci/run $(wildcard scripts/*.sh)
+BENCHES := bridge stream continuation interruption bounds stalls soak
 ARGS ?=
 
 # uv otherwise knows only its own list of authorities, and fails where a network has one of its own.
@@ -65,9 +66,8 @@ format: setup-dev ## Format the code
 docs: setup-dev ## Write the reference pages anew from the code
 	@$(PYTHON_VENV) -m scripts.make_docs
 
-bench: setup-dev ## Measure the bridge and the model's stream: latency, CPU and memory per session
-	@$(PYTHON_VENV) -m bench.bridge $(ARGS)
-	@$(PYTHON_VENV) -m bench.stream $(ARGS)
+bench: setup-dev ## Measure all that is promised of latency, cost, bounds and what conversations outlive; ARGS=--quick takes minutes
+	@for name in $(BENCHES); do echo "bench.$$name"; $(PYTHON_VENV) -m bench.$$name $(ARGS) || exit 1; done
 
 lock: setup-dev ## Compile requirements*.in into requirements*.txt (ARGS=--upgrade takes newer versions)
 	@sh scripts/lock.sh $(ARGS)
