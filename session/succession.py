@@ -172,6 +172,8 @@ class Succession:
             return Moment.TOOL
         if self._turns.speaker is not Speaker.LISTENING or self._turns.awaits_answer(now):
             return Moment.VOICES
+        if self._hearing.has_speech and not self._plan.takes_text:  # such a model does not say that it hears somebody
+            return Moment.VOICES
         return Moment.NOISE if listens and not self._hearing.is_still() else Moment.QUIET
 
     def _silence_left(self) -> list[Effect]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from session.events import (
     Command,
+    ContinueReason,
     ExchangeRefused,
     Interrupt,
     Interrupted,
@@ -32,7 +33,8 @@ ANSWER_SECONDS = 25.0
 """A caller who has asked something learns something within this time: an answer, or what keeps it from coming."""
 PATIENCE_SECONDS = 30.0
 """A caller who has learned nothing asks again."""
-BACKLOG_PIECES = 25
+GRACE_SECONDS = 30.0
+BACKLOG_PIECES = 75
 """What a browser keeps while it is not read; beyond, the oldest goes before it was ever given to the server."""
 
 
@@ -48,6 +50,7 @@ class Habits:
     mutes: float = 0.03
     """Closes the microphone meanwhile."""
     reports_playback: bool = True
+    loses_network_per_hour: float = 0.0
 
 
 class Server(Protocol):
@@ -59,6 +62,12 @@ class Server(Protocol):
 
     def command(self, command: Command) -> None:
         """Take a command."""
+
+    def client_lost(self, grace_seconds: float, undelivered_samples: int) -> None:
+        """Go on without the caller for a while."""
+
+    def client_back(self, undelivered_samples: int) -> None:
+        """Go on with the caller."""
 
 
 class SimulatedCaller:
@@ -84,6 +93,12 @@ class SimulatedCaller:
         self._habits = habits
         self._server = server
         self._may_type = may_type
+        self.network_losses = 0
+        self.is_lost = False
+        """Whether the caller has no network."""
+        self._is_stalled = False
+        """Whether the caller knows that the model is away."""
+        self._spoke_at = 0.0
         self._pieces = 0
         self._to_say: list[int] = []
         self._backlog: list[bytes] = []
@@ -102,6 +117,16 @@ class SimulatedCaller:
         self._agenda.play(self._watch())
         if self._habits.reports_playback:
             self._agenda.play(self._report())
+        if self._habits.loses_network_per_hour:
+            self._agenda.play(self._lose_network())
+
+    def _has_network(self) -> bool:
+        return not self.is_lost
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the latest audio that the server took is speech."""
+        return self._agenda.now < self._spoke_at + PIECE_SECONDS
 
     def _microphone(self) -> Iterator[float]:
         while True:
@@ -110,14 +135,39 @@ class SimulatedCaller:
                 utterance = self._to_say.pop() if self._to_say else 0
                 self._backlog.append(HEAD.pack(self._pieces, utterance) + REST)
                 del self._backlog[:-BACKLOG_PIECES]
-                while self._backlog and self._server.has_room:
-                    self.given_pieces += 1
-                    self._server.command(SendAudio(self._backlog.pop(0)))
+                self._send()
             yield PIECE_SECONDS
+
+    def _send(self) -> None:
+        while self._backlog and self._server.has_room and not self.is_lost:
+            self.given_pieces += 1
+            piece = self._backlog.pop(0)
+            if HEAD.unpack_from(piece)[1]:
+                self._spoke_at = self._agenda.now
+            self._server.command(SendAudio(piece))
+
+    def _lose_network(self) -> Iterator[float]:
+        """Lose the connection now and then, with the last of what was on its way; come back, if not too late."""
+        chance = self._chance
+        while True:
+            yield chance.expovariate(self._habits.loses_network_per_hour / 3_600)
+            self.network_losses += 1
+            left = max(0.0, self._playing_until - self._agenda.now)
+            missing = round(min(left, chance.uniform(0.0, 0.3)) * OUTPUT_HERTZ)
+            self._heard_ms -= missing / OUTPUT_HERTZ * 1_000
+            self._playing_until -= missing / OUTPUT_HERTZ
+            self.is_lost = True
+            self._server.client_lost(GRACE_SECONDS, missing)
+            yield min(chance.expovariate(1 / 6), 2 * GRACE_SECONDS)
+            self.is_lost = False
+            self._heard_ms += missing / OUTPUT_HERTZ * 1_000
+            self._playing_until = max(self._playing_until, self._agenda.now) + missing / OUTPUT_HERTZ
+            self._learned_at = self._agenda.now
+            self._server.client_back(missing)
 
     def _watch(self) -> Iterator[float]:
         while True:
-            if self._asked_at is not None:
+            if self._asked_at is not None and not self.is_lost and not self._is_stalled:
                 waited = self._agenda.now - max(self._asked_at, self._learned_at)
                 self.longest_wait = max(self.longest_wait, waited)
                 if waited > ANSWER_SECONDS:
@@ -127,7 +177,7 @@ class SimulatedCaller:
 
     def _report(self) -> Iterator[float]:
         while True:
-            if self._turn and self._playing_until > self._agenda.now:
+            if self._turn and self._is_hearing and not self.is_lost:
                 left_ms = (self._playing_until - self._agenda.now) * 1_000
                 self._server.command(ReportPlayback(self._turn, round(max(0.0, self._heard_ms - left_ms))))
             yield 0.7
@@ -138,13 +188,17 @@ class SimulatedCaller:
             yield chance.uniform(0.5, 8.0)
             if chance.random() < habits.falls_silent:
                 yield from self._fall_silent()
+            while self.is_lost:
+                yield 0.5
             if self._may_type and chance.random() < habits.types:
                 self._type()
             else:
                 yield from self._speak()
             yield from self._wait_for_answer()
-            while self._is_hearing and chance.random() < habits.interrupts:
+            while self._is_hearing and not self.is_lost and chance.random() < habits.interrupts:
                 yield chance.uniform(0.2, 3.0)
+                if not self._has_network():
+                    break
                 if chance.random() < habits.presses_interrupt:
                     self._server.command(Interrupt())
                 elif self._may_type and chance.random() < habits.types:
@@ -160,7 +214,8 @@ class SimulatedCaller:
         chance = self._chance
         if chance.random() < self._habits.mutes:
             self._is_muted = True
-            self._server.command(StopAudio())
+            if not self.is_lost:
+                self._server.command(StopAudio())
         yield chance.uniform(20.0, 300.0)
         self._is_muted = False
 
@@ -206,9 +261,15 @@ class SimulatedCaller:
                 self._silenced.add(turn)
                 assert 0 <= heard_ms <= (self._heard_ms + 0.5 if turn == self._turn else 0.0)
                 self._playing_until = min(self._playing_until, now)
-            case ExchangeRefused() | SessionContinued():  # what was asked just then may have to be said again
+            case ExchangeRefused():
                 self._asked_at = None
-            case SpeechStarted() | ToolStarted() | ToolFinished() | SessionStalled():
+            case SessionStalled():
+                self._is_stalled = True
+            case SessionContinued(reason):
+                self._is_stalled, self._learned_at = False, now
+                if reason is ContinueReason.RESUMED and not self._may_type:  # such a model is told no results of tools in words
+                    self._asked_at = None
+            case SpeechStarted() | ToolStarted() | ToolFinished():
                 self._learned_at = now
             case _:
                 pass

@@ -93,6 +93,8 @@ class SimulatedModel:
         """Numbers of the microphone's pieces that a stream took."""
         self.expired_streams = 0
         """Streams that were used until the service or their credentials ended them."""
+        self.invalid = 0
+        """Openings and streams that were called invalid."""
         self.refused_at: list[float] = []
         self.failed_at: list[tuple[float, Remedy]] = []
         self._away_until = 0.0
@@ -212,6 +214,7 @@ class SimulatedStream:
             return
         self.is_alive = False
         now = self._agenda.now
+        self._model.invalid += code == "model_validation"
         (self._model.failed_at.append((now, remedy)) if self.is_open else self._model.refused_at.append(now))
         self._tell(StreamFailed(self.generation, code, remedy))
 
