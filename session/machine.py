@@ -374,7 +374,7 @@ class SessionMachine:
         return Emit(self.statistics.used(generation, event.total))
 
     def _tool_called(self, use: ToolUse, effects: list[Effect], now: float) -> list[Effect]:
-        self._streams.stay(now)  # its result belongs to this stream alone
+        effects = [*self._streams.stay(now), *effects]  # its result belongs to this stream alone
         self._calls.called(use, self.turns.tool_turn, self._streams.current)
         self.statistics.tool_calls += 1
         if len(self._calls.running) > TOOLS_LIMIT:
