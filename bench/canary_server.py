@@ -11,8 +11,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -77,7 +77,7 @@ class Uploads:
         self._task = asyncio.create_task(self._upload()) if is_wanted else None
 
     async def _upload(self) -> None:
-        put: Callable[[], object] = lambda: self._client.put_object(Bucket="bench", Key="upload", Body=self._body)  # noqa: E731
+        put = partial(self._client.put_object, Bucket="bench", Key="upload", Body=self._body)
         while True:
             await self._pool.run(put)
             self.done += 1
