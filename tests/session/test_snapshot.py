@@ -1,5 +1,7 @@
 """A session can be written down, read again, and gone on with by another machine."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
@@ -11,8 +13,11 @@ from session.continuation import RENEW_SECONDS
 from session.effects import Begin, Effect, Emit, ModelEvent, OpenStream, StartTool, StreamOpened, Tick, ToolDone
 from session.events import HistoryTurn, SendText, SessionContinued, SessionStarted, Start, ToolFinished, UsageReported
 from session.machine import SessionMachine
+from session.origin import Origin
 from session.snapshot import LIMIT_BYTES, VERSION, ParkedCall, SessionSnapshot, SnapshotError
+from session.trace_values import decode, encode
 from tests.session.doubles import PLAN, Conversation, Nova
+from tests.session.recorded import origin_of
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 counts = st.integers(0, 2**53 - 1)
@@ -275,3 +280,14 @@ def test_a_typed_question_is_in_the_snapshot_at_once() -> None:
 
     assert talk.machine.snapshot(talk.now).history[-1] == HistoryTurn(Role.USER, "¿Cómo me llamo?")
     assert PLAN.start == Start()
+
+
+def test_the_recording_of_an_adopted_session_has_its_snapshot() -> None:
+    _, snapshot = calling()
+    origin = replace(origin_of(), snapshot=snapshot)
+    read = decode(encode(origin), Origin)
+    machine, _ = read.make()
+
+    assert read.snapshot == snapshot
+    assert machine.handle(Begin(), 0.0) == origin.make()[0].handle(Begin(), 0.0)
+    assert told(adopted(machine.snapshot(0.0))[1]) == told(adopted(snapshot)[1])
