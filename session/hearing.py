@@ -184,9 +184,10 @@ class Hearing:
 
         Takes a tenth of a millisecond, so it is for the moment at which something hangs on it.
         """
-        return self._ear(self._sounds_still)
+        return self._ear(self.sounds_still)
 
-    def _sounds_still(self) -> bool:
+    def sounds_still(self) -> bool:
+        """Tell the same past the ear, for somebody who does not decide for the session."""
         swings = self._swings()
         loudest = max(swings[-round(STILL_MS / FRAME_MS) :], default=0)
         return loudest <= max(LOWEST_SWING, FLOOR_TIMES * min(swings, default=0))

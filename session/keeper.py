@@ -282,10 +282,10 @@ class SessionKeeper:
         runner, loop, failures = kept.runner, asyncio.get_running_loop(), 0
         while not runner.is_over:
             is_late = loop.time() >= by
-            if is_late or runner.is_at_rest:
+            if is_late or runner.may_be_parked:
                 changes = kept.changes
                 is_saved = await self._save(kept, is_last=True)
-                if is_saved and (is_late or (runner.is_at_rest and changes == kept.changes)):
+                if is_saved and (is_late or (runner.may_be_parked and changes == kept.changes)):
                     self._counters.add("session_parked")
                     self._hand_over(kept)
                     return

@@ -430,6 +430,10 @@ class SessionMachine:
         is_busy = turns.speaker is not Speaker.LISTENING or turns.awaits_answer(now) or bool(self._calls.running)
         return not is_busy and (self._presence.is_away or not self._playback.is_playing(now))
 
+    def may_be_parked(self, now: float) -> bool:
+        """Tell whether nothing is lost when another process goes on: at rest, and nobody is about to speak."""
+        return self.is_at_rest(now) and self._hearing.sounds_still()
+
     def _maybe_leave(self, now: float) -> list[Effect]:
         if self._departure.is_held or not self.is_at_rest(now) or self._calls.has_untold or not self._streams.is_alive:
             return []

@@ -189,9 +189,9 @@ class SessionRunner:
         return self._playback.is_playing(self._clock.now())
 
     @property
-    def is_at_rest(self) -> bool:
-        """Whether nobody speaks, nothing is to be heard and no tool runs."""
-        return self._machine.is_at_rest(self._clock.now())
+    def may_be_parked(self) -> bool:
+        """Whether nobody speaks or is about to, nothing is to be heard and no tool runs."""
+        return self._machine.may_be_parked(self._clock.now())
 
     def client_lost(self, grace_seconds: float, undelivered_samples: int) -> None:
         """Go on without the client for a while; of what it was given last, so many samples did not arrive."""

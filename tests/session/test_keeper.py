@@ -7,7 +7,7 @@ import pytest
 
 from s2s.events import OutputEvent, Role, TextInput
 from session.errors import ServerBusy, ServerLeaving
-from session.events import End, EndReason, GoingAway, HistoryTurn, SendText, SessionEnded, SessionEvent, SessionStarted, Start
+from session.events import End, EndReason, GoingAway, HistoryTurn, SendAudio, SendText, SessionEnded, SessionEvent, SessionStarted, Start
 from session.keeper import AWAY_SECONDS, BUSY_SECONDS, GATHER_SECONDS, REFRESH_SECONDS, STORE_SECONDS, SessionKeeper
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
@@ -285,6 +285,22 @@ async def test_at_the_end_of_the_time_a_session_is_parked_in_the_middle_of_a_sen
     assert (await call.end()).reason is EndReason.PARKED
     assert asyncio.get_running_loop().time() - began <= 10.0
     assert kept(store).history[-1].text == "uno dos tres cuatro"
+
+
+async def test_a_caller_who_is_about_to_speak_is_heard_first(first: Process, store: SharedStore) -> None:
+    call = await first.started()
+    voice = b"".join((3_000 * (-1) ** (number // 20)).to_bytes(2, "little", signed=True) for number in range(1_600))
+    for pcm in [bytes(3_200)] * 5 + [voice] * 2:
+        await call.runner.submit(SendAudio(pcm))
+    draining = asyncio.create_task(first.registry.drain(20.0))
+    await asyncio.sleep(0.3)
+    was_over = call.runner.is_over
+    for pcm in [bytes(3_200)] * 5:
+        await call.runner.submit(SendAudio(pcm))
+    await draining
+
+    assert not was_over
+    assert (await call.end()).reason is EndReason.PARKED
 
 
 async def test_a_session_whose_client_is_away_is_parked_at_once(first: Process, store: SharedStore) -> None:
