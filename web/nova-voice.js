@@ -385,7 +385,7 @@ export class NovaVoice extends EventTarget {
   #onChunk({ frame, offset, rms, blocks }) {
     for (const [level, from, to] of blocks) this.activity.push(level, from, to);
     this.#emit("level", { who: "user", rms, at: performance.now() });
-    if (!this.isLive || !this.link.deliverAudio(frame, offset)) return;
+    if (!this.isLive || this.isEnding || !this.link.deliverAudio(frame, offset)) return;
     this.sent.chunks += 1;
     this.sent.samples += (frame.byteLength - HEADER_BYTES) / 2;
   }
