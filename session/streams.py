@@ -134,8 +134,12 @@ class Streams:
         """Tell whether a stream that was accepted is still wanted: nobody has begun to speak to the old one, and it was told everything."""
         if self.life is not Life.CHANGING or generation != self.next:
             return generation == self.next
-        is_up_to_date = texts == self._told or self._continuation.is_last_chance(now)
+        is_up_to_date = self.has_told(texts) or self._continuation.is_last_chance(now)
         return is_up_to_date and self._continuation.may_switch(now, moment)
+
+    def has_told(self, texts: int) -> bool:
+        """Tell whether the stream that was opened last was told all of so many texts."""
+        return texts == self._told
 
     def refuse(self, generation: int, now: float) -> list[Effect]:
         """Close a stream that was accepted and is not wanted any more."""
@@ -178,7 +182,7 @@ class Streams:
         if pause is None:
             return None
         self._code, self._lost_at, self._stalled_at = failure.code, now, now + STALL_SECONDS
-        if self.life is Life.CHANGING and texts == self._told and not CURES[failure.remedy].drops_exchange:
+        if self.life is Life.CHANGING and self.has_told(texts) and not CURES[failure.remedy].drops_exchange:
             self._move(Move.LOST_BESIDE)
         else:
             self._move(Move.LOST)

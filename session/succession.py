@@ -113,12 +113,16 @@ class Succession:
         is_resumed = streams.life is Life.RESUMING
         is_cut = is_resumed or moment is not Moment.QUIET
         speaks = not is_resumed and turns.speaker is Speaker.ASSISTANT_SPEAKING
+        if not is_resumed and not streams.has_told(turns.texts):
+            self._calls.lost()  # what was returned meanwhile, and told to the stream that goes
         again = hearing.kept if is_resumed or (is_cut and hearing.has_speech) else ()
         effects = [*self._silence_left(), *turns.stream_left(speaks=speaks)]
         effects += streams.take_over(signed_for_seconds, again, now, speaks=speaks)
         if again:
             hearing.note(Sign.CUT_OFF, now)
             hearing.sent_again(now)
+        if not is_resumed and self._calls.has_untold:
+            turns.expects_nothing()
         if hearing.has_speech and is_cut:
             turns.expects(now)
         if self._asks or turns.hung_at is not None:

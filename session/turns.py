@@ -272,6 +272,10 @@ class TurnTracker:
         """Note that what the user said may be on its way to another stream."""
         self._due_until = now + ANSWER_SECONDS
 
+    def expects_nothing(self) -> None:
+        """Note that the model was given nothing to answer yet."""
+        self._due_until, self.hung_at = 0.0, None
+
     def remember_call(self, words: str) -> None:
         """Keep for later streams what a tool was asked and returned."""
         self.texts += 1

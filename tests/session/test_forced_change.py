@@ -195,6 +195,20 @@ def test_a_tool_holds_its_stream_until_the_last_chance_and_its_result_is_then_to
     assert len([event for event in talk.told if isinstance(event, ToolFinished)]) == 1
 
 
+def test_a_result_that_comes_while_the_last_chance_is_used_is_told_to_both_streams() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.heard_out(), *nova.user("Is it there?"), *nova.calls("tool-1"))
+    at(talk, LAST_SECONDS)
+    done = talk.give(ToolDone("tool-1", '{"status":"ready"}', None, 5))
+    switched = talk.give(StreamOpened(2))
+    note = [effect for effect in switched if isinstance(effect, Send)]
+
+    assert [effect.generation for effect in done if isinstance(effect, Send)] == [1]
+    assert len(note) == 1
+    assert routes(switched) == [2]
+    assert '{"status":"ready"}' in "".join(texts(note[0].events))
+
+
 def test_two_streams_that_die_in_the_middle_of_a_change_do_not_end_the_session() -> None:
     talk, _ = speaking()
     at(talk, FORCE_SECONDS)
