@@ -18,6 +18,7 @@ from session.effects import (
     Input,
     ModelEvent,
     OpenStream,
+    Park,
     Send,
     StartTool,
     StreamEnded,
@@ -30,6 +31,7 @@ from session.errors import InvalidAudio, NotAllowed, SessionError, TooLarge, Wro
 from session.events import (
     End,
     EndReason,
+    GoingAway,
     Interrupt,
     Interrupted,
     ModelOutput,
@@ -541,6 +543,31 @@ def test_an_idle_session_leaves_at_once() -> None:
     ended = ending(opened().give(Drain(30.0)))
 
     assert (ended.reason, ended.close_code) == (EndReason.SERVER_LEAVING, 1_012)
+
+
+def test_a_session_that_is_to_be_parked_waits_for_that_and_ends_by_itself_when_its_time_is_over() -> None:
+    talk = opened()
+    talk.give(Drain(30.0, is_parked=True))
+
+    assert [event for event in talk.told if isinstance(event, GoingAway)] == [GoingAway(30_000)]
+    assert leaves_at(talk) == pytest.approx(30.0, abs=DRAIN_CHECK_SECONDS)
+
+
+def test_a_session_that_cannot_be_parked_after_all_leaves_at_its_quiet_moment() -> None:
+    talk = opened()
+    talk.give(Drain(30.0, is_parked=True))
+    ended = ending(talk.give(Drain(20.0)))
+
+    assert ended.reason is EndReason.SERVER_LEAVING
+    assert len([event for event in talk.told if isinstance(event, GoingAway)]) == 1
+
+
+def test_a_session_that_is_parked_ends_at_once_whatever_goes_on() -> None:
+    talk = opened()
+    answers(talk, 2_000)
+    ended = ending(talk.give(Park()))
+
+    assert (ended.reason, ended.close_code) == (EndReason.PARKED, 1_012)
 
 
 def test_a_session_that_is_still_connecting_leaves_at_once() -> None:

@@ -41,6 +41,7 @@ from session.effects import (
     KeepAudio,
     ModelEvent,
     OpenStream,
+    Park,
     Route,
     Send,
     StartTool,
@@ -309,7 +310,7 @@ class AnySession(RuleBasedStateMachine):
                 assert event.turn not in interrupted
             self.heard.append(event)
 
-    @rule(given=st.sampled_from([Drain(1.0), Drain(30.0)]))
+    @rule(given=st.sampled_from([Drain(1.0), Drain(30.0), Drain(30.0, is_parked=True), Park()]))
     def drains(self, given: Input) -> None:
         """The server leaves."""
         self.give(given)
