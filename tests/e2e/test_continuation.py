@@ -60,7 +60,7 @@ async def test_the_stream_is_changed_before_its_credentials_expire_and_the_model
 
 
 async def test_every_sample_comes_back_once_when_the_stream_has_to_go_while_the_assistant_speaks(tmp_path: Path) -> None:
-    speech = coded_speech(3 * HERTZ)
+    speech = coded_speech(7 * HERTZ)
     async with conversation(
         tmp_path, credentials=EndingKey(EXPIRY_SECONDS / 3 + HURRY_SECONDS), brain="echo", output_hertz=HERTZ
     ) as runner:
