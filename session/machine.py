@@ -398,7 +398,9 @@ class SessionMachine:
         group = self._wording.tool_result(done.tool_use_id, done.content)
         finished = ToolFinished(call.turn, done.tool_use_id, call.use.tool_name, done.content, done.error_code, done.duration_ms)
         told = [Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]
-        return [Send(group, generation=living), *told] if call.generation == living else [*told]  # another stream does not know the call, and would end
+        if call.generation != living:  # another stream does not know the call, and would end
+            return [*told]
+        return [Send(group, generation=living), *told]
 
     def _tick(self, now: float) -> list[Effect]:
         if self._presence.is_given_up(now):

@@ -189,7 +189,8 @@ def test_events_keep_their_place_among_the_speech() -> None:
 
 def test_who_leaves_says_so_before_what_is_still_to_be_said() -> None:
     queue = PlaybackQueue(OUTPUT_HERTZ)
-    for event in (SpeechEnded(1), *(chunk(2, 96) for _ in range(50)), SpeechEnded(2), GoingAway(20_000)):
+    told: list[SessionEvent] = [SpeechEnded(1), *(chunk(2, 96) for _ in range(50)), SpeechEnded(2), GoingAway(20_000)]
+    for event in told:
         queue.put(event, 0.0)
 
     assert drained(queue, 0.0)[:2] == [SpeechEnded(1), GoingAway(20_000)]
