@@ -13,6 +13,12 @@ from session.events import HistoryTurn, Start
 
 CLIENT_CHOICES = frozenset({"prompt", "voice", "inference", "endpointing", "history"})
 """What `client_may_set` can hold. The language is always the client's choice among those that the assistant speaks."""
+ACKNOWLEDGE_AFTER_SECONDS = 2.0
+"""Silence while a tool runs before the assistant says that it takes its time: callers ask whether somebody is there after three or four
+seconds, and the first speech is heard about a second after it was asked for."""
+ACKNOWLEDGE_AFTER_RANGE = (0.5, 30.0)
+ACKNOWLEDGEMENT_CHARACTERS = 200
+"""A sentence that takes longer to say would keep the result waiting."""
 _INFERENCE_RULE = "max_tokens is a whole number from 1, top_p and temperature are between 0 and 1"
 
 
@@ -26,6 +32,8 @@ class AssistantLanguage:
 
     prompt: str
     voice_id: str
+    acknowledgement: str = ""
+    """What the assistant says while a tool takes its time; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class AssistantProfile:
     endpointing: Endpointing | None
     hidden_markers: tuple[str, ...]
     """Texts that the prompt makes the model write and that nobody shall read, for instance [FINAL]."""
+    acknowledge_after_seconds: float = ACKNOWLEDGE_AFTER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,10 @@ class SessionPlan:
     history: tuple[HistoryTurn, ...]
     start: Start = field(default_factory=Start, compare=False)
     """What the client asked for, with the language that it got: another process plans the session again by it."""
+    acknowledgement: str = ""
+    """What the assistant says while a tool takes its time; empty for nothing, as for models that cannot."""
+    acknowledge_after_seconds: float = ACKNOWLEDGE_AFTER_SECONDS
+    """Of silence."""
 
 
 def parse_assistant(text: str) -> AssistantProfile:
@@ -72,7 +85,7 @@ def parse_assistant(text: str) -> AssistantProfile:
     """
     try:
         data = tomllib.loads(text)
-        languages = {key: AssistantLanguage(str(row["prompt"]).strip(), str(row["voice"])) for key, row in data["languages"].items()}
+        languages = {key: _parse_language(row) for key, row in data["languages"].items()}
         profile = AssistantProfile(
             name=str(data["name"]),
             default_language=str(data["default_language"]),
@@ -82,6 +95,7 @@ def parse_assistant(text: str) -> AssistantProfile:
             inference=_parse_inference(data.get("inference", {})),
             endpointing=Endpointing(data["endpointing"]) if "endpointing" in data else None,
             hidden_markers=_texts(data, "hidden_markers"),
+            acknowledge_after_seconds=_parse_patience(data.get("acknowledge_after_seconds", ACKNOWLEDGE_AFTER_SECONDS)),
         )
     except KeyError as error:
         raise AssistantError(f"missing: {error.args[0]}") from error
@@ -136,8 +150,24 @@ def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabiliti
         input_hertz=start.input_hertz,
         output_hertz=start.output_hertz,
         history=start.history if "history" in may else (),
+        acknowledgement=own.acknowledgement if model.text_turns and model.async_tools else "",
+        acknowledge_after_seconds=profile.acknowledge_after_seconds,
         start=replace(start, language=language),
     )
+
+
+def _parse_language(row: Mapping[str, object]) -> AssistantLanguage:
+    acknowledgement = row.get("acknowledgement", "")
+    if not isinstance(acknowledgement, str) or len(acknowledgement) > ACKNOWLEDGEMENT_CHARACTERS:
+        raise TypeError(f"acknowledgement: a text of at most {ACKNOWLEDGEMENT_CHARACTERS} characters is expected")
+    return AssistantLanguage(str(row["prompt"]).strip(), str(row["voice"]), clean_text(acknowledgement).strip())
+
+
+def _parse_patience(value: object) -> float:
+    shortest, longest = ACKNOWLEDGE_AFTER_RANGE
+    if isinstance(value, bool) or not isinstance(value, int | float) or not shortest <= value <= longest:
+        raise TypeError(f"acknowledge_after_seconds: a number from {shortest} to {longest} is expected")
+    return float(value)
 
 
 def _texts(data: Mapping[str, object], key: str) -> tuple[str, ...]:

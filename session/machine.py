@@ -20,6 +20,7 @@ from s2s.events import (
     UsageEvent,
 )
 from s2s.limits import STRICT, TextProfile, clean_text
+from session.acknowledgement import Acknowledgement
 from session.assistant import SessionPlan
 from session.calls import Calls
 from session.departure import Departure
@@ -152,6 +153,16 @@ class SessionMachine:
         self._departure = Departure()
         self._is_restored = False
         self._presence = Presence(playback)
+        self._acknowledgement = Acknowledgement(
+            plan,
+            self._wording,
+            turns=self.turns,
+            calls=self._calls,
+            streams=self._streams,
+            hearing=self._hearing,
+            presence=self._presence,
+            playback=playback,
+        )
 
     def restore(self, snapshot: SessionSnapshot) -> None:
         """Go on, once it begins, with a conversation that another process began."""
@@ -174,7 +185,7 @@ class SessionMachine:
             return None
         wanted = [self._presence.deadline] if self._presence.is_away else []
         if self.state is not State.CONNECTING:
-            wanted += (self._silence.due_at, self._streams.deadline)
+            wanted += (self._silence.due_at, self._streams.deadline, self._acknowledgement.due_at)
             if (hung_at := self._hung_at) is not None:
                 wanted.append(hung_at)
         if self._departure.is_asked:
@@ -195,7 +206,7 @@ class SessionMachine:
         if self._calls.has_untold:
             effects = [*effects, *self._tell_results(now)]
         dropped = self._drops.due(self.statistics.audio_in_dropped_ms, self._playback.dropped_ms, now)
-        return [*effects, *self._succession.step(now), *dropped]
+        return [*effects, *self._succession.step(now), *self._acknowledgement.step(now), *dropped]
 
     def _take(self, given: Input, now: float) -> list[Effect]:
         match given:
@@ -361,7 +372,7 @@ class SessionMachine:
             self.statistics.audio_out_ms += len(event.pcm) / 2 / self._plan.output_hertz * 1_000
             return effects
         self._succession.follow(event, effects, now)
-        if isinstance(event, ContentStarted) and event.type is ContentType.AUDIO:
+        if isinstance(event, ContentStarted) and event.type is ContentType.AUDIO and not self._acknowledgement.begins():
             self._calls.spoken()
         effects = [Emit(ModelOutput(visible)), *effects]
         if isinstance(event, ToolUse):
@@ -394,7 +405,7 @@ class SessionMachine:
         self.statistics.tool_errors += done.error_code is not None
         self.turns.remember_call(call_words(call.use.tool_name, call.use.content, done.content))
         if not self._calls.running:
-            self.turns.tools_answered(now, is_told=call.generation == living)
+            self.turns.tools_answered(now, is_told=call.generation == living, is_owed=self._acknowledgement.is_given)
         group = self._wording.tool_result(done.tool_use_id, done.content)
         finished = ToolFinished(call.turn, done.tool_use_id, call.use.tool_name, done.content, done.error_code, done.duration_ms)
         told = [Emit(finished), Emit(ToolAnswered(done.tool_use_id, self._new_name(), done.content))]

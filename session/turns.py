@@ -181,14 +181,16 @@ class TurnTracker:
         if turn is not None and turn.number == number and turn.heard_ms is not None:
             turn.heard_ms = self._playback.heard_ms(number, now)
 
-    def tools_answered(self, now: float, *, is_told: bool = True) -> None:
+    def tools_answered(self, now: float, *, is_told: bool = True, is_owed: bool = False) -> None:
         """Note that no tool runs any more.
 
         Args:
             now: monotonic seconds.
             is_told: whether the model was given the result, so that it answers.
+            is_owed: whether what it has said since the user spoke is known to be no answer.
         """
-        if is_told and (self.speaker is Speaker.TOOL_RUNNING or self.hung_at is not None):  # else it may have said all that it wants to
+        # Else the model may have said all that it wants to.
+        if is_told and (is_owed or self.speaker is Speaker.TOOL_RUNNING or self.hung_at is not None):
             self.hung_at = now + HUNG_AFTER_TEXT_SECONDS
         if is_told:
             self._due_until = now + ANSWER_SECONDS
@@ -460,6 +462,7 @@ class TurnTracker:
     def _tool_called(self, use: ToolUse) -> list[Effect]:
         """A tool ends the speech before it: a player must not take the time of the tool for a gap in the network."""
         self._mute = Mute.NOTHING
+        self._due_until = 0.0
         self.hung_at = None
         turn = self._last_assistant
         is_next = turn is not None and turn.number == self.tool_turn == self._number and self.speaker is Speaker.TOOL_RUNNING

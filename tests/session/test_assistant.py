@@ -6,7 +6,7 @@ import pytest
 
 from s2s.events import Endpointing, InferenceConfiguration, Role
 from s2s.models import capabilities
-from session.assistant import AssistantError, SessionPlan, parse_assistant, plan_session
+from session.assistant import AssistantError, AssistantLanguage, SessionPlan, parse_assistant, plan_session
 from session.errors import NotAllowed
 from session.events import HistoryTurn, Start
 from tests.session.doubles import MODEL_ID, PROFILE
@@ -67,11 +67,24 @@ def test_an_assistant_is_read_from_its_file() -> None:
         ("max_tokens = 2048", "top_k = 3", "top_k"),
         ("[inference]", "[inference", "line"),
         ('tools = ["consultarOrder", "cancelarOrder"]', 'tools = "consultarOrder"', "tools: a list"),
+        ("[inference]", "acknowledge_after_seconds = 0.4\n[inference]", "acknowledge_after_seconds: a number from 0.5 to 30"),
+        ("[inference]", "acknowledge_after_seconds = true\n[inference]", "acknowledge_after_seconds: a number"),
+        ("[languages.en]", "[languages.en]\nacknowledgement = 3", "acknowledgement: a text"),
+        ("[languages.en]", f"[languages.en]\nacknowledgement = '{'x' * 201}'", "acknowledgement: a text of at most 200"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_the_reason(old: str, new: str, complaint: str) -> None:
     with pytest.raises(AssistantError, match=complaint):
         parse_assistant(GOOD.replace(old, new))
+
+
+def test_what_is_said_while_a_tool_takes_its_time_is_set_for_each_language() -> None:
+    text = GOOD.replace("[inference]", "acknowledge_after_seconds = 3\n[inference]")
+    profile = parse_assistant(text.replace("[languages.en]", "[languages.en]\nacknowledgement = ' One moment. '"))
+    planned = [plan_session(profile, Start(language=language), capabilities(MODEL_ID)) for language in ("en", "es")]
+
+    assert [(one.acknowledgement, one.acknowledge_after_seconds) for one in planned] == [("One moment.", 3.0), ("", 3.0)]
+    assert parse_assistant(GOOD).acknowledge_after_seconds == 2.0
 
 
 @pytest.mark.parametrize("languages", ["3", "{es = 3}", "{es = {voice = 'carlos'}}", "{}"])
@@ -141,7 +154,11 @@ def test_a_prompt_without_words_is_no_prompt(prompt: str) -> None:
 
 
 def test_an_older_model_is_not_asked_for_what_it_cannot_do() -> None:
-    planned = plan(Start(endpointing=Endpointing.LOW), model_id="amazon.nova-sonic-v1:0")
+    talkative = AssistantLanguage("Sos Carlos.", "carlos", "Un momento.")
+    profile = replace(PROFILE, languages={"es": talkative})
+    start, models = Start(endpointing=Endpointing.LOW), ("amazon.nova-sonic-v1:0", MODEL_ID)
+    old, new = (plan_session(profile, start, capabilities(model_id)) for model_id in models)
 
-    assert planned.endpointing is None
-    assert not planned.takes_text
+    assert old.endpointing is None
+    assert not old.takes_text
+    assert (old.acknowledgement, new.acknowledgement) == ("", "Un momento.")

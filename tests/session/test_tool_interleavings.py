@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -33,14 +33,13 @@ from session.events import (
 )
 from session.runner import SessionRunner
 from storage.errors import StorageUnavailable
-from tests.session.doubles import MODEL_ID, LoopClock, Nova, Recorder, ScriptedStream, make_machine, model_error
+from tests.session.doubles import MODEL_ID, PLAN, LoopClock, Nova, Recorder, ScriptedStream, make_machine, model_error
 from tests.session.virtual_time import VirtualLoop
 from tools.errors import ToolError
 from tools.executor import ToolExecutor
 from tools.registry import Answer, Tool, ToolRegistry, tool
 from tools.schema import Param
 
-NOTE = "Note of the system"
 OBSERVED_SECONDS = 60.0
 """Long enough for everything that a case can hold to come to its end, and a question after it to be answered."""
 
@@ -110,10 +109,16 @@ class Case:
     """How long the model thinks before it speaks about what it was given."""
     limit: int
     """Tools that may run at once."""
+    acknowledges: bool
+    """Whether the assistant says so when a tool takes its time."""
+
+    def count(self, *events: Event) -> int:
+        """Return how often one of these comes in between."""
+        return sum(event in events for _, event in self.disturbances)
 
     def has(self, *events: Event) -> bool:
         """Tell whether one of these comes in between."""
-        return any(event in events for _, event in self.disturbances)
+        return self.count(*events) > 0
 
 
 class Deeds:
@@ -209,21 +214,28 @@ class WatchedStream(ScriptedStream):
     def take(self, events: Sequence[InputEvent]) -> None:
         """Check a group and remember what was given."""
         self.protocol.send_group(events)
-        is_typed = False
         for event in events:
             if isinstance(event, ToolContentStart):
                 self._log.append((self.number, "result", event.tool_use_id))
                 self._pending.discard(event.tool_use_id)
                 self._think()
-            elif isinstance(event, TextInput) and events[0] is not event and isinstance(events[0], AudioInput):
-                is_typed = True
-                self._read(event.content)
-        if is_typed:
-            self._think()
+        if isinstance(events[0], AudioInput) and (typed := "".join(event.content for event in events if isinstance(event, TextInput))):
+            self._read(typed)
+
+    def _speak_of_waiting(self) -> None:
+        before = len(self._log)
+        self.says([*self._nova.plans("Un momento."), *self._nova.speaks(700)])
+        if self._pending:  # else it may as well be the answer
+            self._log[before:] = [(number, "waits" if kind == "speaks" else kind, what) for number, kind, what in self._log[before:]]
 
     def _read(self, text: str) -> None:
+        if "still at work" in text:
+            self._log.append((self.number, "asked", ""))
+            asyncio.get_running_loop().call_later(0.33, self._speak_of_waiting)
+            return
         self._log += [(self.number, "words", f"t{number}") for number in range(5) if f"deed{number} returned" in text]
         self._log += [(self.number, "words", f"t{number}") for number in range(5) if f"ghost{number} returned" in text]
+        self._think()
 
     def _think(self) -> None:
         """Answer a while after the last thing that was given, when no tool is waited for."""
@@ -303,7 +315,7 @@ async def play(case: Case) -> Told:
     """Have the conversation, with the real runner and the real executor."""
     model, deeds, recorder = WatchedModel(case.answers_after), Deeds(case.calls), Recorder()
     told = Told(model, deeds, recorder)
-    machine, playback = make_machine()
+    machine, playback = make_machine(replace(PLAN, acknowledgement="Un momento.") if case.acknowledges else PLAN)
     model.current = lambda: machine._streams.current
     runner = SessionRunner(
         session_id="session-1",
@@ -409,6 +421,8 @@ def check(case: Case, told: Told) -> None:
         finished = [event.tool_use_id for event in events if isinstance(event, kind)]
         assert len(set(finished)) == len(finished)
         assert is_cut or sorted(finished) == sorted(started)
+    questions = 2 + case.count(Event.USER_SPEAKS, Event.USER_TYPES)
+    assert sum(kind == "asked" for _, kind, _ in log) <= questions * case.acknowledges, "the user was told to wait too often"
     for what in started:
         check_call(log, what, called[what], is_excused=is_cut or case.has(Event.MODEL_STOPS_READING))
 
@@ -449,6 +463,7 @@ CASES = st.builds(
     st.lists(DISTURBANCES, max_size=4).filter(is_fair).map(tuple),
     st.sampled_from([0.23, 1.73, 4.71, 7.83]),
     st.sampled_from([16, 16, 2]),
+    st.booleans(),
 )
 
 
