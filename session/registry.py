@@ -111,7 +111,7 @@ class SessionRegistry:
     async def adopt(self, handle: str, principal: str) -> SessionRunner | None:
         """Admit the session of another process under its own id; None if there is none for this client.
 
-        Nobody is given the same session again, unless it cannot be admitted here: then another process may have it.
+        Nobody is given the same session again, unless it cannot be admitted here, or not for this client: then it stays where it was.
 
         Args:
             handle: SHA-256, in hexadecimal, of the token that the client comes back with.
@@ -130,7 +130,10 @@ class SessionRegistry:
             snapshot = await self._keeper.take(handle)
         finally:
             self._expected -= 1
-        if snapshot is None or snapshot.principal != principal:
+        if snapshot is None:
+            return None
+        if snapshot.principal != principal:  # a stolen token is no reason to lose the session
+            await self._keeper.give_back(handle, snapshot)
             return None
         if (former := self._live.get(snapshot.session_id)) is not None:
             former.park()  # it was adopted elsewhere, has not learnt of it, and its client is back

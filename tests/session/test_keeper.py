@@ -417,6 +417,10 @@ async def test_a_session_is_its_principals_alone(first: Process, second: Process
     await asyncio.sleep(1.0)
 
     assert await second.adopted(principal="eva") is None
+    back = await second.adopted(principal="ana")
+    assert back is not None
+    await back.runner.submit(End())
+    await back.end()
     call.task.cancel()
     await call.end()
 
