@@ -93,6 +93,8 @@ ADOPTED_CODE = "adopted"
 """Of the stream that a session had in another process."""
 HUNG_CODE = "model_stalled"
 """Of a model that reads and does not answer; the same as of one that does not read."""
+STUCK_SECONDS = 10.0
+"""A model in the middle of an answer that says nothing for this long is stuck: speech comes faster than it is played."""
 TEXT_LIMIT_BYTES = 4_000
 """Longest typed turn, in UTF-8."""
 AUDIO_LIMIT_MS = 2_000.0
@@ -153,6 +155,7 @@ class SessionMachine:
         self._departure = Departure()
         self._is_restored = False
         self._presence = Presence(playback)
+        self._said_at = 0.0
         self._acknowledgement = Acknowledgement(
             plan,
             self._wording,
@@ -266,7 +269,11 @@ class SessionMachine:
     @property
     def _hung_at(self) -> float | None:
         """When the model is stuck; while a tool runs it may be silent, whatever the user says meanwhile."""
-        return self.turns.hung_at if self._streams.life is Life.CARRIED and not self._calls.running else None
+        if self._streams.life is not Life.CARRIED or self._calls.running:
+            return None
+        if self.turns.owes_the_rest and not self._streams.left.speaks:
+            return self._said_at + STUCK_SECONDS
+        return self.turns.hung_at
 
     def _stream_opened(self, generation: int, signed_for_seconds: float | None, now: float) -> list[Effect]:
         if self.state is State.CONNECTING and generation == self._streams.current:
@@ -293,6 +300,7 @@ class SessionMachine:
 
     def _said(self, generation: int, event: OutputEvent, now: float) -> list[Effect]:
         if generation == self._streams.living:
+            self._said_at = now
             return self._model_said(event, now)
         if not self._streams.takes_late(generation, event):
             return []

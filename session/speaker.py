@@ -1,7 +1,7 @@
 """Whose turn it is, as a table."""
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class Speaker(StrEnum):
@@ -42,3 +42,13 @@ TRANSITIONS: Mapping[tuple[Speaker, Signal], Speaker] = {
     (Speaker.TOOL_RUNNING, Signal.INTERRUPTED): Speaker.LISTENING,
 }
 """Every pair that moves; any other pair leaves the speaker as it is."""
+
+
+class Mute(Enum):
+    """How much of the model's speech is not delivered."""
+
+    NOTHING = "nothing"
+    BLOCK = "block"
+    """Until the next AUDIO block begins."""
+    TURN = "turn"
+    """Until the model ends its turn, or turns to something new: the user wants no more of this answer."""

@@ -15,7 +15,6 @@ import json
 import re
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum
 from typing import assert_never
 
 from s2s.events import (
@@ -52,7 +51,7 @@ from session.events import (
 )
 from session.history import replayable
 from session.queues import PlaybackQueue
-from session.speaker import TRANSITIONS, Signal, Speaker
+from session.speaker import TRANSITIONS, Mute, Signal, Speaker
 from session.turn_record import TurnRecord
 from session.unconfirmed import Unconfirmed, normalised
 
@@ -71,16 +70,6 @@ OWN_WORDS_LIMIT = 8
 """Texts of ours that the model may repeat as the user's, and that are remembered for that."""
 BLOCKS_LIMIT = 16
 """Blocks of the model that are remembered at once: there is one at a time in practice, and a confused model must not fill memory."""
-
-
-class Mute(Enum):
-    """How much of the model's speech is not delivered."""
-
-    NOTHING = "nothing"
-    BLOCK = "block"
-    """Until the next AUDIO block begins."""
-    TURN = "turn"
-    """Until the model ends its turn, or turns to something new: the user wants no more of this answer."""
 
 
 def is_interrupted_marker(text: str) -> bool:
@@ -129,6 +118,11 @@ class TurnTracker:
     def number(self) -> int:
         """The latest turn, 0 before the first."""
         return self._number
+
+    @property
+    def owes_the_rest(self) -> bool:
+        """Whether the model is in the middle of an answer, wanted or not."""
+        return self.speaker is Speaker.ASSISTANT_SPEAKING or self._mute is Mute.TURN
 
     def awaits_answer(self, now: float) -> bool:
         """Tell whether speech of the assistant may be on its way: the user said something, a text was planned, or tools were answered."""

@@ -116,6 +116,7 @@ class SimulatedCall:
         self._faults, self._habits = draw_faults(chance), draw_habits(chance)
         self._model = SimulatedModel(self.agenda, Random(chance.random()), self._faults, has_speech_marks=self._has_marks)
         self._caller = SimulatedCaller(self.agenda, Random(chance.random()), self._habits, self, may_type=plan.takes_text)
+        self._caller.says_it_again |= self._faults.breaks_off > 0
         self._tool_chance = Random(chance.random())
         self._drains_at = chance.uniform(seconds / 2, seconds - 60) if chance.random() < 0.05 else None
         self._playback = PlaybackQueue(plan.output_hertz)
@@ -433,6 +434,7 @@ def draw_faults(chance: Random) -> ModelFaults:
         outages_per_hour=maybe(0.3, 1, 4),
         outage_seconds=chance.choice((2.0, 10.0)),
         silences=maybe(0.3, 0.01, 0.05),
+        breaks_off=maybe(0.2, 0.01, 0.05),
         blocked=maybe(0.2, 0.01, 0.03),
         stops_reading_per_hour=maybe(0.2, 1, 4),
         credentials_seconds=maybe(0.4, 900, 3_600),

@@ -93,6 +93,9 @@ class SimulatedCaller:
         self._habits = habits
         self._server = server
         self._may_type = may_type
+        self.says_it_again = not may_type
+        """Whether it has to be said again after a resumption: models without text are told no results of tools in words, and what was said
+        to a stream that hears nothing is lost with it."""
         self.network_losses = 0
         self.is_lost = False
         """Whether the caller has no network."""
@@ -267,7 +270,7 @@ class SimulatedCaller:
                 self._is_stalled = True
             case SessionContinued(reason):
                 self._is_stalled, self._learned_at = False, now
-                if reason is ContinueReason.RESUMED and not self._may_type:  # such a model is told no results of tools in words
+                if reason is ContinueReason.RESUMED and self.says_it_again:
                     self._asked_at = None
             case SpeechStarted() | ToolStarted() | ToolFinished():
                 self._learned_at = now

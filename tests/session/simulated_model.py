@@ -65,6 +65,8 @@ class ModelFaults:
     """For how long no stream is accepted, at most."""
     silences: float = 0.0
     """Questions that are understood and never answered."""
+    breaks_off: float = 0.0
+    """Answers in the middle of which the stream gets stuck: it takes everything, and says nothing any more."""
     blocked: float = 0.0
     """Questions that the content filter ends the stream over."""
     stops_reading_per_hour: float = 0.0
@@ -142,6 +144,7 @@ class SimulatedStream:
         self._chance = model.chance
         self._tell = tell
         self._nova = Nova()
+        self._is_stuck = False
         self._emits_at = 0.0
         self._final_at = 0.0
         self._heard: list[int] = []
@@ -281,7 +284,7 @@ class SimulatedStream:
 
     def _emit(self, events: Sequence[OutputEvent]) -> None:
         for event in events:
-            if not self.is_alive:
+            if not self.is_alive or self._is_stuck:
                 return
             self._tell(ModelEvent(self.generation, event))
 
@@ -350,6 +353,7 @@ class SimulatedStream:
             if self._asked != self._results:
                 yield None
         sentences = chance.choice((1, 1, 2, 3))
+        breaks_off = chance.random() < model.faults.breaks_off
         model.answers += 1
         number = model.answers
         for index in range(sentences):
@@ -362,6 +366,9 @@ class SimulatedStream:
             for _ in range(max(1, words // 2)):
                 self._emit(nova.audio(PIECE_SECONDS * 1_000))
                 yield pace
+                if breaks_off:
+                    self._is_stuck = True
+                    return
             self._is_speaking = False
             self._emit(nova.closes_audio(StopReason.END_TURN if index == sentences - 1 else StopReason.PARTIAL_TURN))
             self._final_at = max(self._final_at, self._agenda.now + chance.choice((0.1, 1.0, 9.0)))

@@ -4,11 +4,12 @@ import pytest
 
 from s2s.events import TextInput
 from session.effects import Begin, CloseStream, Effect, Emit, Finish, OpenStream, StreamOpened, Tick, ToolDone
-from session.events import Interrupt, SendText, SessionFailed
+from session.events import Interrupt, SendText, SessionFailed, SpeechChunk
 from session.life_cycle import State
+from session.machine import STUCK_SECONDS
 from session.resumption import TURN_ATTEMPTS
 from session.turns import HUNG_AFTER_TEXT_SECONDS, HUNG_SECONDS
-from tests.session.doubles import Conversation, Nova
+from tests.session.doubles import Conversation, Nova, speech
 
 
 def opened() -> Conversation:
@@ -124,3 +125,36 @@ def test_a_late_text_of_the_answer_before_does_not_count_as_an_answer() -> None:
     talk.says(*nova.said("Sí."))
 
     assert openings(later(talk, HUNG_AFTER_TEXT_SECONDS + 0.01)) != []
+
+
+def test_a_model_that_stops_in_the_middle_of_an_answer_is_replaced_and_what_came_is_heard() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.user("¿Está?"), *nova.plans("Sí, está."), *nova.opens_audio(), *nova.audio(400))
+    talk.listen(STUCK_SECONDS - 0.01)
+    before = talk.give(Tick())
+    effects = later(talk, 0.02)
+    talk.listen(1.0)
+
+    assert openings(before) == []
+    assert CloseStream(1) in effects
+    assert len(openings(effects)) == 1
+    assert sum(len(event.pcm) for event in talk.heard if isinstance(event, SpeechChunk)) == len(speech(400))
+
+
+def test_a_model_that_stops_in_an_answer_that_nobody_wants_any_more_is_replaced_as_well() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.user("¿Está?"), *nova.plans("Sí, está."), *nova.opens_audio(), *nova.audio(400))
+    talk.give(Interrupt())
+
+    assert len(openings(later(talk, STUCK_SECONDS + 0.01))) == 1
+
+
+def test_a_model_whose_answer_goes_on_slowly_is_not_stuck() -> None:
+    talk, nova = opened(), Nova()
+    talk.says(*nova.user("¿Está?"), *nova.plans("Sí, está."), *nova.opens_audio())
+    for _ in range(4):
+        talk.listen(STUCK_SECONDS - 1.0)
+        talk.says(*nova.audio(400))
+        talk.give(Tick())
+
+    assert openings(talk.effects) == openings(talk.effects[:1])

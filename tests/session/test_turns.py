@@ -16,8 +16,8 @@ from session.events import (
     UserSpeechStarted,
 )
 from session.queues import PlaybackQueue
-from session.speaker import TRANSITIONS, Signal, Speaker
-from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, HUNG_AFTER_TEXT_SECONDS, Mute, TurnTracker, is_interrupted_marker
+from session.speaker import TRANSITIONS, Mute, Signal, Speaker
+from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, HUNG_AFTER_TEXT_SECONDS, TurnTracker, is_interrupted_marker
 from tests.session.doubles import OUTPUT_HERTZ, Nova, speech
 
 END_TURN, PARTIAL, INTERRUPTED = StopReason.END_TURN, StopReason.PARTIAL_TURN, StopReason.INTERRUPTED
