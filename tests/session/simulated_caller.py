@@ -6,8 +6,10 @@ from random import Random
 from typing import Protocol
 
 from session.events import (
+    AudioDropped,
     Command,
     ContinueReason,
+    Direction,
     ExchangeRefused,
     Interrupt,
     Interrupted,
@@ -264,7 +266,7 @@ class SimulatedCaller:
                 self._silenced.add(turn)
                 assert 0 <= heard_ms <= (self._heard_ms + 0.5 if turn == self._turn else 0.0)
                 self._playing_until = min(self._playing_until, now)
-            case ExchangeRefused():
+            case ExchangeRefused() | AudioDropped(Direction.UP):  # it has to be said again
                 self._asked_at = None
             case SessionStalled():
                 self._is_stalled = True

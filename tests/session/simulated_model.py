@@ -37,7 +37,7 @@ HANGOVER_MS = 800.0
 """Silence after which the user's turn has ended."""
 OPENING_SECONDS = 10.0
 """How long the client waits for a stream to be accepted."""
-READING_SECONDS = 10.0
+READING_SECONDS = 5.0
 """How long it waits for a stream to take what is sent."""
 PIECE_SECONDS = 0.4
 RETRYABLE = (
