@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
+import re
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ FINAL_MARKER = "[FINAL]"
 
 _POLYGLOT = frozenset(("matthew", "tiffany"))
 """Voices that speak any language (Amazon Nova 2 user guide, "Polyglot voices"): the system prompt decides."""
+
+_DICTATED = re.compile(r'\bsay (?:this|only)\b[^"]*"([^"]{1,300})"', re.IGNORECASE)
+"""What a client types to have a sentence said: the model does as it is told, and speaks it in its own voice."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +69,13 @@ class DemoBrain:
         return SpeechListener(self._recogniser, self._grammar, self._hertz)
 
     async def answer(self, turn: UserTurn, reply: Reply) -> None:
-        """Answer a turn: say something, or call a tool and tell its result."""
+        """Answer a turn: say something, or call a tool and tell its result.
+
+        A client may type what to say while a tool runs; the task goes on as if that had not been.
+        """
+        if not turn.pcm and (dictated := _DICTATED.search(turn.text or "")):
+            await self._say(reply, dictated[1])
+            return
         step = self._dialogue.hear(turn.text)
         match step:
             case Say(text):

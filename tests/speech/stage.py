@@ -1,5 +1,6 @@
 """What the tests of the demo brain share: a fixed day, the built-in scenario, tools, and a reply that writes down what happens."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -85,6 +86,9 @@ class NotedReply:
     def __init__(self, *results: Json) -> None:
         self.said: list[str] = []
         self.called: list[tuple[str, Json | str]] = []
+        self.returns = asyncio.Event()
+        """Cleared, tools run on."""
+        self.returns.set()
         self._results = list(results)
 
     async def say(self, text: str) -> None:
@@ -95,4 +99,5 @@ class NotedReply:
 
     async def call_tools(self, calls: Sequence[tuple[str, Json | str]]) -> list[Json]:
         self.called.extend(calls)
+        await self.returns.wait()
         return [self._results.pop(0) for _ in calls]

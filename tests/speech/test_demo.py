@@ -40,6 +40,23 @@ async def test_answers_end_with_the_marker_only_when_the_prompt_asks_for_it() ->
     assert marked.said == [f"{plain.said[0]} [FINAL]"]
 
 
+async def test_a_sentence_that_is_dictated_while_a_tool_runs_is_said_and_the_task_goes_on() -> None:
+    brains = factory()
+    brain = brains(prompt())
+    reply = NotedReply({"success": True, "order": {"id": "1", "status": "shipped"}})
+    reply.returns.clear()
+    asking = asyncio.create_task(brain.answer(UserTurn(1, "Consulta el pedido número 1, mi dni es 12345678"), reply))
+    await asyncio.sleep(0)
+    await brain.answer(UserTurn(2, 'The tool is still at work. Say this and nothing else: "Un momento, lo busco."'), reply)
+    reply.returns.set()
+    await asking
+    await brain.answer(UserTurn(3, 'Say this: "no"', bytes(2)), reply)  # spoken words are no orders
+    await brain.close()
+    await brains.aclose()
+
+    assert reply.said == ["Un momento, lo busco.", "Tu pedido 1 está en camino.", "Perdón, no te entendí. ¿Me lo repetís?"]
+
+
 async def test_speech_that_was_not_understood_is_answered() -> None:
     reply = NotedReply()
     await talk(factory(), [None], reply)
