@@ -14,7 +14,7 @@ import pytest
 
 from tests.session.simulated_call import Figures, SimulatedCall
 
-SOME = range(100)
+SOME = range(80)
 ALL = range(10_000)
 BATCH = 25
 SHOWN = 20
