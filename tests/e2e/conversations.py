@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from playwright.async_api import Page
 
 from tests.browser import Chromium, PageOptions, until
-from tests.e2e.microphone import HERTZ, SentAudio, slips
+from tests.e2e.microphone import HERTZ, SentAudio, compare
 from tests.e2e.speech import Utterance, conversation, write_wav
 from tests.e2e.stack import Stack
 
@@ -179,8 +179,8 @@ async def ended(page: Page) -> Json:
     return cast("Json", await page.evaluate(f"{message}.message.statistics"))
 
 
-class MicrophoneSlipped(AssertionError):
-    """The conversation went wrong, and the browser's pretended microphone had not played its file as it is."""
+class MicrophoneSpoilt(AssertionError):
+    """The conversation went wrong, and the browser's pretended microphone had not played its file as it is, or not to the page."""
 
 
 def reply_limit_ms() -> float:
@@ -192,9 +192,10 @@ async def hold(scenario: Scenario, stack: Stack, chromium: Chromium, folder: Pat
     """Hold one conversation and check all of it: what was heard, what was understood, what was stored, what was answered, and how soon.
 
     Raises:
-        MicrophoneSlipped: something went wrong that may come of it; anything that is lost between page and server fails at once.
+        MicrophoneSpoilt: something went wrong that may come of it; anything that is lost between page and server fails at once.
     """
-    said = conversation([Utterance(scenario.voice, scenario.text)])
+    utterance = Utterance(scenario.voice, scenario.text)
+    said = conversation([utterance])
     wav = write_wav(folder / "microphone.wav", said)
     locale = {"es": "es-AR", "en": "en-US"}[scenario.language]
     sent = SentAudio()
@@ -214,8 +215,10 @@ async def hold(scenario: Scenario, stack: Stack, chromium: Chromium, folder: Pat
     try:
         check(scenario, stack, tool, seen)
     except AssertionError as failure:
-        if found := slips(sent.samples, said):
-            raise MicrophoneSlipped(f"the microphone slipped by {found} ms") from failure
+        hearing = compare(sent.samples, said)
+        failure.add_note(f"{hearing}; what the page sent is in {sent.write_wav(folder / 'heard.wav')}")
+        if hearing.spoils(1000 * utterance.pause_seconds):
+            raise MicrophoneSpoilt(str(hearing)) from failure
         raise
 
 
@@ -238,10 +241,10 @@ def check(scenario: Scenario, stack: Stack, tool: Json | AssertionError, seen: J
     assert cast("dict[str, int]", seen["speech"])["missing"] == 0
 
 
-async def hold_again_if_slipped(scenario: Scenario, stack: Stack, fresh: Product, chromium: Chromium, folder: Path) -> None:
+async def hold_again_if_spoilt(scenario: Scenario, stack: Stack, fresh: Product, chromium: Chromium, folder: Path) -> None:
     """Hold a conversation; when the browser's pretended microphone spoilt it, once more in front of a product without its traces."""
     try:
         await hold(scenario, stack, chromium, folder)
-    except MicrophoneSlipped:
+    except MicrophoneSpoilt:
         async with fresh(folder) as other:
             await hold(scenario, other, chromium, folder)

@@ -6,7 +6,9 @@ one request are enough to turn one spoken name into another. A page in front of 
 """
 
 import struct
+import wave
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,15 @@ class SentAudio:
         """All of it in order."""
         return np.frombuffer(b"".join(self.frames[offset] for offset in sorted(self.frames)), "<i2")
 
+    def write_wav(self, path: Path) -> Path:
+        """Write all of it into a file, for somebody to listen to."""
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(HERTZ)
+            file.writeframes(self.samples.tobytes())
+        return path
+
     def _watch_socket(self, socket: WebSocket) -> None:
         socket.on("framesent", self._note)
 
@@ -68,8 +79,22 @@ class SentAudio:
             self.frames[offset] = payload[_HEADER.size :]
 
 
-def slips(heard: Samples, said: Samples) -> list[float]:
-    """Return by how many milliseconds what is heard moves against what was said, for each time that it does.
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How what a page sent differs from the file."""
+
+    missed_ms: float
+    """How much of the file was played before the page listened; negative when the page listened first."""
+    slips_ms: tuple[float, ...]
+    """By how much the sound moved, for each time that it did."""
+
+    def spoils(self, first_word_ms: float) -> bool:
+        """Return whether a request that begins there was not heard as it was said."""
+        return bool(self.slips_ms) or self.missed_ms > first_word_ms
+
+
+def compare(heard: Samples, said: Samples) -> Hearing:
+    """Hold what is heard against what was said.
 
     Args:
         heard: at 16 kHz.
@@ -79,7 +104,8 @@ def slips(heard: Samples, said: Samples) -> list[float]:
     signal = heard.astype(np.float64)
     begin = _lag(signal[: file.size], file)
     steps = [int(step) for step in np.diff(_local_lags(signal, file, begin))]
-    return [1000 * step / HERTZ for step in steps if abs(step) > TOLERANCE and _is_whole(step)]
+    slips = tuple(1000 * step / HERTZ for step in steps if abs(step) > TOLERANCE and _is_whole(step))
+    return Hearing(-1000 * begin / HERTZ, slips)
 
 
 def _is_whole(step: int) -> bool:

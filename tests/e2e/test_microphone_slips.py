@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests import needs
-from tests.e2e.microphone import HERTZ, PERIOD, SentAudio, slips
+from tests.e2e.microphone import HERTZ, PERIOD, SentAudio, compare
 from tests.e2e.speech import Utterance, conversation, resampled
 
 pytestmark = [pytest.mark.speech]
@@ -40,14 +40,20 @@ def with_slips(sound: Samples, steps: tuple[int, ...]) -> Samples:
 
 
 def test_a_microphone_that_plays_its_file_as_it_is_does_not_slip(said: Samples) -> None:
-    assert slips(heard(said), said) == []
+    hearing = compare(heard(said), said)
+
+    assert hearing.slips_ms == ()
+    assert abs(hearing.missed_ms - 1000 * BEGIN / HERTZ) < 1
+    assert not hearing.spoils(2500)
+    assert hearing.spoils(150)
 
 
 @pytest.mark.parametrize("steps", [(-PERIOD, PERIOD), (PERIOD, PERIOD), (-PERIOD, -2 * PERIOD)])
 def test_holes_and_missing_pieces_are_heard(said: Samples, steps: tuple[int, ...]) -> None:
-    found = slips(with_slips(heard(said), steps), said)
+    hearing = compare(with_slips(heard(said), steps), said)
 
-    assert [round(slip) for slip in found] == [round(1000 * step / HERTZ) for step in steps]
+    assert hearing.spoils(2500)
+    assert [round(slip) for slip in hearing.slips_ms] == [round(1000 * step / HERTZ) for step in steps]
 
 
 def test_a_missing_frame_is_not_complete() -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from tests.browser import Chromium, PageOptions, until
-from tests.e2e.conversations import SCENARIOS, Json, Scenario, finished_tool, hold_again_if_slipped, start, state
+from tests.e2e.conversations import SCENARIOS, Json, Scenario, finished_tool, hold_again_if_spoilt, start, state
 from tests.e2e.speech import Utterance, conversation, write_wav
 from tests.e2e.stack import Stack, running_stack
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.speech]
 async def test_a_spoken_request_reaches_the_database_and_is_answered(
     scenario: Scenario, stack: Stack, chromium: Chromium, tmp_path: Path
 ) -> None:
-    await hold_again_if_slipped(scenario, stack, running_stack, chromium, tmp_path)
+    await hold_again_if_spoilt(scenario, stack, running_stack, chromium, tmp_path)
 
 
 @pytest.mark.req("S4-07")
