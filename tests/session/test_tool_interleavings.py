@@ -80,12 +80,15 @@ class Event(StrEnum):
     CLIENT_INTERRUPTS = "client-interrupts"
     MODEL_SPEAKS = "model-speaks"
     MODEL_STOPS_READING = "model-stops-reading"
+    CLIENT_AWAY = "client-away"
+    """For some seconds."""
+    CLIENT_GONE = "client-gone"
     CLIENT_ENDS = "client-ends"
     SERVER_LEAVES = "server-leaves"
 
 
 REMEDIES = {Event.DIES: Remedy.RESUME, Event.DIES_SLOWLY: Remedy.BACKOFF, Event.BLOCKED: Remedy.DROP_LAST_AND_RESUME}
-ENDS = (Event.CLIENT_ENDS, Event.SERVER_LEAVES)
+ENDS = (Event.CLIENT_GONE, Event.CLIENT_ENDS, Event.SERVER_LEAVES)
 
 
 @dataclass(frozen=True)
@@ -390,6 +393,11 @@ async def disturb(model: WatchedModel, runner: SessionRunner, event: Event) -> N
         case Event.MODEL_STOPS_READING:
             stream.reads.clear()
             asyncio.get_running_loop().call_later(2.5, stream.reads.set)
+        case Event.CLIENT_AWAY:
+            runner.client_lost(20.0, 0)
+            asyncio.get_running_loop().call_later(3.5, runner.client_back, 0)
+        case Event.CLIENT_GONE:
+            runner.client_lost(2.5, 0)
         case Event.CLIENT_ENDS:
             await runner.submit(End())
         case Event.SERVER_LEAVES:
