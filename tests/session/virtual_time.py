@@ -8,7 +8,7 @@ class NothingWillHappen(AssertionError):
     """Every task waits and no timer runs: outside of a test this would wait for ever."""
 
 
-class _Selector(selectors.SelectSelector):
+class _Selector(selectors.DefaultSelector):
     def __init__(self, patience_seconds: float) -> None:
         super().__init__()
         self.now = 0.0
