@@ -116,7 +116,9 @@ class SessionRunner:
         """Which stream takes what waits in the uplink."""
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._fires_at = 0.0
+        """When the timer does, by the loop's clock; uvloop makes no timer of what is due at once."""
         self._faulty: list[Observer] = []
 
     @property
@@ -331,10 +333,10 @@ class SessionRunner:
         loop = asyncio.get_running_loop()
         fires_at = loop.time() + max(SHORTEST_WAIT_SECONDS, deadline - now)
         if self._timer is not None:
-            if self._timer.when() <= fires_at and not self._timer.cancelled():
+            if self._fires_at <= fires_at and not self._timer.cancelled():
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(fires_at, self._on_timer)
+        self._timer, self._fires_at = loop.call_at(fires_at, self._on_timer), fires_at
 
     def _on_timer(self) -> None:
         self._timer = None

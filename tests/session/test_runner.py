@@ -25,6 +25,7 @@ from session.events import (
     SessionFailed,
     SessionStarted,
     SpeechChunk,
+    StopAudio,
     ToolFinished,
 )
 from session.machine import SessionMachine
@@ -238,6 +239,21 @@ async def test_a_clock_that_is_not_the_loops_own_neither_spins_nor_stalls(speed:
             await asyncio.sleep(3.0)
 
         assert rig.sent_ms() == pytest.approx((asyncio.get_running_loop().time()) * speed * 1_000, abs=200)
+
+
+async def test_a_loop_that_makes_no_timer_of_what_is_due_at_once_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    async with session() as rig:
+        with monkeypatch.context() as changed:  # as uvloop does
+            changed.setattr(loop, "call_at", lambda _when, callback: loop.call_soon(callback))
+            await asyncio.sleep(0)
+            for _ in range(3):
+                await rig.runner.submit(StopAudio())
+        await rig.runner.submit(SendAudio(PIECE))
+        await asyncio.sleep(1.0)
+
+        assert not rig.runner.is_over
+        assert rig.sent_ms() > 500
 
 
 async def test_a_silent_client_is_silence_for_the_model() -> None:
