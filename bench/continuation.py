@@ -40,7 +40,7 @@ TOOL_SECONDS = 0.6
 REACH_SECONDS = 0.4
 """How far around a change a gap counts as its own."""
 GAP_TARGET_MS = 20.0
-FAULTS = ("rst@1.5s", "goaway@1.5s", "tcp_drop@1.5s", "early_end@1.5s", "exception:model_stream_error@1.5s", "truncated_frame@1.5s")
+FAULTS = ("rst@1.5s", "goaway@1.5s", "tcp_drop@1.5s", "early_end@1.5s", "exception:modelStreamErrorException@1.5s", "truncated_frame@1.5s")
 FAULTY_SECONDS = 4.0
 ABSENCES, ABSENCES_QUICK = (1.0, 5.0, 20.0), (1.0,)
 """Seconds for which callers have no network."""

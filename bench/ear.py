@@ -71,8 +71,9 @@ async def call(url: str, speech: bytes, delay: float = 0.0) -> Ear:
     ear = Ear(speech)
     async with connect(url, subprotocols=[Subprotocol("nova-sonic.v1")], compression=None, max_size=None) as socket:
         await socket.send(json.dumps({"type": "hello", "protocol": 1, "input_hertz": HERTZ, "output_hertz": HERTZ}))
-        while json.loads(await socket.recv())["type"] != "session.started":
-            pass
+        while (message := json.loads(await socket.recv()))["type"] != "session.started":
+            if message["type"] == "error":
+                raise RuntimeError(f"the session was refused: {message['code']}")
         await asyncio.sleep(delay)
         async with asyncio.TaskGroup() as tasks:
             speaking = tasks.create_task(_speak(socket, speech))
