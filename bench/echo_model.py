@@ -21,6 +21,7 @@ from nova_sonic_local.brains.echo import EchoEngine
 from nova_sonic_local.emission import Emitter
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
+from telemetry.loop_stalls import favour_loop
 
 MAX_STREAMS = 400
 TOOL = "consultarOrder"
@@ -98,6 +99,7 @@ async def main() -> None:
     faults = itertools.chain(itertools.repeat(arguments.fault, arguments.faulty), itertools.repeat(""))
     options = Options(brain="echo", max_streams=MAX_STREAMS, ca_dir=arguments.folder, fault=lambda: next(faults))
     async with NovaSonicLocal(options) as emulator:
+        favour_loop()  # what is measured is the server, not this process
         print(json.dumps({"endpoint": emulator.endpoint, "ca_file": str(emulator.ca_file)}), flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(CallingEcho.account.figures()), flush=True)

@@ -39,6 +39,8 @@ class ObedientBrain:
             await asyncio.gather(self._call(calls, reply), reply.play(speech, "Counting."))
         elif order == "call":
             await self._call(rest, reply)
+        elif order == "Note":  # the server wants the caller to be told that a tool takes its time
+            await reply.say("One moment.")
         else:
             await reply.say(f"You said {turn.text}.")
 
