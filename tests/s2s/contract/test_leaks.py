@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ OF_STREAMS = {
     "DuplexEventStream",
 }
 AUDIO = (AudioInput("P", "A", bytes(1024)),)
+CACHE = type(lru_cache(lambda: None))
 
 type Session = Callable[[NovaSonicClient], Awaitable[None]]
 
@@ -186,7 +188,11 @@ class Left:
 
 
 def trim() -> None:
-    """Collect, and give what the C library keeps for later back to the system."""
+    """Empty the caches that have a limit, collect, and give what the C library keeps for later back to the system."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("s2s.")]
+    for one in itertools.chain.from_iterable(vars(module).values() for module in modules):
+        if isinstance(one, CACHE) and one.cache_parameters()["maxsize"] is not None:
+            one.cache_clear()
     for _ in range(3):
         gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
