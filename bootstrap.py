@@ -46,7 +46,7 @@ from storage.table import Database, Table
 from storage.tables import appointments_table, orders_table, sessions_table
 from telemetry.counters import Counters
 from telemetry.loop_lag import LoopLag
-from telemetry.loop_stalls import LoopStallMonitor, favour_loop
+from telemetry.loop_stalls import LoopStallMonitor
 from tools.catalogue import build_tools
 from transports.origins import OriginPolicy
 from transports.site import Answer, Site, load_assets
@@ -185,7 +185,6 @@ class Application:
             self._servers.append(HealthServer(listening.health, self.health))
         for server in self._servers:
             await server.start()
-        favour_loop()
         self._monitor = asyncio.create_task(LoopStallMonitor(self._counters, self._lag.note).run())
 
     async def drain(self, seconds: float) -> None:

@@ -35,6 +35,7 @@ try:
     from bootstrap import Listening, NoCredentials, StartFailed, build, listen_on
     from config import LogFormat, LogLevel, Settings, SettingsError
     from telemetry import logs
+    from telemetry.loop_stalls import favour_loop
     from transports.sockets import PortUnavailable
 except ModuleNotFoundError as missing:
     sys.stderr.write(f"The package {missing.name} is not installed: use `make run`, or pip install -r requirements.txt\n")
@@ -97,6 +98,7 @@ async def serve(settings: Settings) -> int:
         application = building.result()
         try:
             await application.start(listening)
+            favour_loop()
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, application.toggle_traces)
             announce(settings, listening)
             await signals.get()

@@ -10,7 +10,6 @@ Targets: less than 2 MB for each hostile session; the round trip of the callers 
 nothing of theirs is lost.
 """
 
-import argparse
 import asyncio
 import json
 import tempfile
@@ -18,9 +17,8 @@ from asyncio.subprocess import Process
 from contextlib import AsyncExitStack
 from urllib.request import urlopen
 
-import uvloop
-
 from bench.bridge import server_environment, wait_until_healthy
+from bench.command import run_bench
 from bench.hostile import READ_SECONDS
 from bench.processes import child, free_port, read_json, weigh
 
@@ -119,12 +117,5 @@ def _short(figures: dict[str, object]) -> dict[str, object]:
     return {"p50_ms": round(up["p50"] + down["p50"], 2), "p99_ms": round(up["p99"] + down["p99"], 2), "lost": lost}
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    print(json.dumps(uvloop.run(run(quick=parser.parse_args().quick))))
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(run)

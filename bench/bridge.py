@@ -9,7 +9,6 @@ beside each other.
 Targets: no chunk lost; the median added to a direction at 20 sessions at most 5 ms above the bare bridge's.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -18,6 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+from bench.command import run_bench
 from bench.load import SETTLE_SECONDS
 from bench.processes import child, free_port, read_json, weigh
 
@@ -119,12 +119,5 @@ def _median(figures: dict[str, object], way: str) -> float:
     return float(found["p50"])
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    print(json.dumps(asyncio.run(run(quick=parser.parse_args().quick))))
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(run, asyncio.run)

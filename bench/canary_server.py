@@ -23,6 +23,7 @@ from bootstrap import build, listen_on
 from config import Settings
 from storage.workers import BoundedPool
 from telemetry import logs
+from telemetry.loop_stalls import favour_loop
 
 INTERVAL_SECONDS = 0.005
 UPLOAD_BYTES = 10 * 1024 * 1024
@@ -95,6 +96,7 @@ async def main() -> None:
     application = await build(settings)
     listening = listen_on(settings)
     await application.start(listening)
+    favour_loop()
     uploads, canary = Uploads(sys.argv[1]), Canary()
     singing = asyncio.create_task(canary.sing())
     print(json.dumps({"port": listening.port}), flush=True)

@@ -12,7 +12,6 @@ next stream is sent again what the user said last, which an echo doubles. Caller
 nothing.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -22,9 +21,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
 
-import uvloop
-
 from bench.bridge import server_environment, wait_until_healthy
+from bench.command import run_bench
 from bench.ear import CHUNK_SECONDS, HERTZ, Ear, call
 from bench.load import percentiles
 from bench.positions import Verdict, coded_speech
@@ -177,12 +175,5 @@ async def run(*, quick: bool) -> dict[str, object]:
     return {"cores": os.cpu_count(), "changes": changed, "deaths": died, "absences": absent, "holds": holds(changed, absent)}
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="under 50 seconds")
-    print(json.dumps(uvloop.run(run(quick=parser.parse_args().quick))))
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(run)

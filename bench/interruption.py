@@ -10,7 +10,6 @@ Targets: at most 20 ms on the unlimited link and 500 ms behind 66 KB/s (p99; wit
 of the old turn after the interruption.
 """
 
-import argparse
 import asyncio
 import json
 import tempfile
@@ -19,10 +18,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
 
-import uvloop
-
 from bench.bridge import server_environment, wait_until_healthy
 from bench.callers import Caller, Dialect, Kind, calling, until
+from bench.command import run_bench
 from bench.link import slow_link
 from bench.processes import child, free_port, read_json
 
@@ -124,12 +122,5 @@ def holds(results: dict[str, dict[str, object]]) -> bool:
     return all(late) and all(stale)
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    print(json.dumps(uvloop.run(run(quick=parser.parse_args().quick))))
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(run)

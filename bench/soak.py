@@ -11,7 +11,6 @@ Targets: descriptors, tasks and streams are what they were before the first sess
 memory grows by at most 5 MB per 1,000 sessions after the first 1,000 (--quick: fewer sessions, after the first 300).
 """
 
-import argparse
 import asyncio
 import gc
 import json
@@ -26,10 +25,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
-
 from bench.bridge import server_environment
 from bench.callers import Kind, calling, until
+from bench.command import run_bench
 from bench.processes import child, read_json
 from bootstrap import Application, build, listen_on
 from config import Settings
@@ -151,14 +149,7 @@ def left_over(before: State, now: State) -> dict[str, int]:
     return {name: count for name, count in more.items() if count > 0}
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
+if __name__ == "__main__":
     logs.configure("CRITICAL", as_json=True, stream=sys.stderr)
     logging.disable(logging.CRITICAL)
-    print(json.dumps(uvloop.run(run(quick=parser.parse_args().quick))))
-
-
-if __name__ == "__main__":
-    main()
+    run_bench(run)

@@ -10,18 +10,15 @@ Targets: while all of that goes on the loop is never later than 20 ms, and at p9
 of the machine had the processor.
 """
 
-import argparse
 import asyncio
-import json
 import tempfile
 from asyncio.subprocess import Process
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import uvloop
-
 from bench.bridge import server_environment
 from bench.callers import Caller, Kind, calling, until
+from bench.command import run_bench
 from bench.processes import child, read_json
 
 SESSIONS = 50
@@ -121,12 +118,5 @@ async def run(*, quick: bool) -> dict[str, object]:
     return {"alone": alone, "busy": busy, "holds": holds}
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    print(json.dumps(uvloop.run(run(quick=parser.parse_args().quick))))
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(run)

@@ -11,7 +11,6 @@ Targets: in bulk at most 1/8 of the stock path's CPU per pair, in real time at 3
 process on less than one core without falling behind; at most 60 KB per idle session at 16 streams per connection.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -20,6 +19,7 @@ from asyncio.subprocess import Process
 from contextlib import AsyncExitStack
 from statistics import median
 
+from bench.command import run_bench
 from bench.processes import child, read_json
 
 ROUNDS, ROUNDS_QUICK = 5, 2
@@ -119,12 +119,5 @@ def show(title: str, figures: dict[str, Figures]) -> None:
         print(f"{title}, {way:6}: {json.dumps(values)}", flush=True)
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    print(json.dumps(asyncio.run(run(quick=parser.parse_args().quick))))
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(run, asyncio.run)

@@ -106,11 +106,11 @@ class UplinkQueue:
         """
         if group.is_filler and self._groups:
             return
+        self._words_bytes += _words(group)
         if group.generation is not None:
             self._bound.append(group)
             return
         self._groups.append(group)
-        self._words_bytes += _words(group)
         self.audio_ms += group.audio_ms
         while self.audio_ms - self._again_ms > self._limit_ms:
             oldest = next(waiting for waiting in self._groups if waiting.audio_ms)
@@ -138,11 +138,13 @@ class UplinkQueue:
         found = next((group for group in self._bound if group.generation == generation), None)
         if found is not None:
             self._bound.remove(found)
+            self._words_bytes -= _words(found)
         return found
 
     def forget(self, generation: int) -> None:
         """Throw away what only this stream would have understood: it is closed."""
-        self._bound = deque(group for group in self._bound if group.generation != generation)
+        while self.pop_bound(generation) is not None:
+            pass
 
     def pop(self) -> Send | None:
         """Return the next group for whichever stream carries the session, or None."""

@@ -29,7 +29,6 @@ def favour_loop() -> None:
     botocore model, and took 85 ms of everybody's audio (measured).
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    gc.collect()
     gc.freeze()
 
 

@@ -30,7 +30,7 @@ from s2s.events import (
 )
 from session.assistant import AssistantLanguage, AssistantProfile, SessionPlan
 from session.effects import Effect, Emit, Flush, Input, ModelEvent
-from session.events import SessionEvent
+from session.events import SessionEvent, SpeechChunk
 from session.machine import SessionMachine
 from session.queues import PlaybackQueue
 
@@ -75,6 +75,24 @@ def counted_names() -> Callable[[], str]:
 def speech(ms: float, hertz: int = OUTPUT_HERTZ) -> bytes:
     """Return PCM of this length."""
     return bytes(2 * round(ms * hertz / 1_000))
+
+
+def chunk(turn: int, ms: float) -> SpeechChunk:
+    """Return a piece of speech of this length."""
+    return SpeechChunk(turn, speech(ms))
+
+
+def drained(queue: PlaybackQueue, now: float) -> list[SessionEvent]:
+    """Return everything that may leave the queue now."""
+    events = []
+    while (event := queue.pop(now)) is not None:
+        events.append(event)
+    return events
+
+
+def speech_ms(events: Iterable[SessionEvent]) -> float:
+    """Return how much speech there is among the events."""
+    return sum(len(event.pcm) for event in events if isinstance(event, SpeechChunk)) / 2 / OUTPUT_HERTZ * 1_000
 
 
 def make_machine(plan: SessionPlan = PLAN, playback: PlaybackQueue | None = None) -> tuple[SessionMachine, PlaybackQueue]:

@@ -34,27 +34,12 @@ from session.queues import (
     PlaybackQueue,
     UplinkQueue,
 )
-from tests.session.doubles import OUTPUT_HERTZ, Conversation, Nova, model_error, speech
+from tests.session.doubles import OUTPUT_HERTZ, Conversation, Nova, chunk, drained, model_error, speech_ms
 from tests.session.test_runner import session
 
 BYTES_PER_SECOND = 2 * OUTPUT_HERTZ
 SESSION_BYTES = 2_000_000
 """What a session may take at most."""
-
-
-def chunk(turn: int, ms: float) -> SpeechChunk:
-    return SpeechChunk(turn, speech(ms))
-
-
-def drained(queue: PlaybackQueue, now: float) -> list[SessionEvent]:
-    events = []
-    while (event := queue.pop(now)) is not None:
-        events.append(event)
-    return events
-
-
-def speech_ms(events: list[SessionEvent]) -> float:
-    return sum(len(event.pcm) for event in events if isinstance(event, SpeechChunk)) / BYTES_PER_SECOND * 1_000
 
 
 def pieces(queue: PlaybackQueue) -> int:

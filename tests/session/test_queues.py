@@ -1,12 +1,13 @@
 """The two queues: bounds, pacing, flush, and what was heard."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s.events import Role, Stage
+from s2s.events import Role, Stage, ToolResult
 from session.effects import Send
 from session.events import GoingAway, SessionEvent, SpeechChunk, SpeechEnded, TranscriptUpdated, UserSpeechStarted
 from session.queues import (
@@ -16,28 +17,14 @@ from session.queues import (
     PLAYBACK_LIMIT_MS,
     UPLINK_HIGH_GROUPS,
     UPLINK_HIGH_MS,
+    UPLINK_LIMIT_BYTES,
     PlaybackQueue,
     UplinkQueue,
 )
-from tests.session.doubles import OUTPUT_HERTZ, speech
+from tests.session.doubles import OUTPUT_HERTZ, chunk, drained, speech_ms
 
 SILENCE = Send((), 100.0, is_filler=True)
 RESULT = Send(())
-
-
-def chunk(turn: int, ms: float) -> SpeechChunk:
-    return SpeechChunk(turn, speech(ms))
-
-
-def drained(queue: PlaybackQueue, now: float) -> list[SessionEvent]:
-    events = []
-    while (event := queue.pop(now)) is not None:
-        events.append(event)
-    return events
-
-
-def speech_ms(events: list[SessionEvent]) -> float:
-    return sum(len(event.pcm) for event in events if isinstance(event, SpeechChunk)) / 2 / OUTPUT_HERTZ * 1_000
 
 
 # The uplink
@@ -67,6 +54,17 @@ def test_what_one_stream_alone_understands_is_for_no_other() -> None:
     assert queue.pop() is None
     queue.forget(2)
     assert queue.pop_bound(2) is None
+
+
+@pytest.mark.parametrize("leaves", [lambda queue: queue.pop_bound(2), lambda queue: queue.forget(2), UplinkQueue.keep_audio])
+def test_what_one_stream_alone_understands_counts_as_words_that_wait(leaves: Callable[[UplinkQueue], object]) -> None:
+    queue = UplinkQueue()
+    queue.put(Send((ToolResult("p", "c", "x" * UPLINK_LIMIT_BYTES + "x"),), generation=2))
+
+    assert queue.is_high
+    assert queue.is_full_of_words
+    leaves(queue)
+    assert queue.is_low
 
 
 def test_too_much_audio_drops_the_oldest_audio_and_nothing_else() -> None:

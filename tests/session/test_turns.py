@@ -18,7 +18,7 @@ from session.events import (
 from session.queues import PlaybackQueue
 from session.speaker import TRANSITIONS, Mute, Signal, Speaker
 from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, HUNG_AFTER_TEXT_SECONDS, TurnTracker, is_interrupted_marker
-from tests.session.doubles import OUTPUT_HERTZ, Nova, speech
+from tests.session.doubles import OUTPUT_HERTZ, Nova, chunk, speech
 
 END_TURN, PARTIAL, INTERRUPTED = StopReason.END_TURN, StopReason.PARTIAL_TURN, StopReason.INTERRUPTED
 
@@ -87,10 +87,6 @@ def final(turn: int, text: str) -> TranscriptUpdated:
 
 def started(turn: int) -> SpeechStarted:
     return SpeechStarted(turn, OUTPUT_HERTZ)
-
-
-def chunk(turn: int, ms: float) -> SpeechChunk:
-    return SpeechChunk(turn, speech(ms))
 
 
 def asked(scene: Scene) -> list[SessionEvent]:
