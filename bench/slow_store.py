@@ -1,21 +1,38 @@
-"""A DynamoDB that knows no record and takes 300 ms to say so, and an S3 that takes whatever it is given.
+"""A DynamoDB that knows one order and takes 300 ms to say so, and an S3 that takes whatever it is given.
 
 Run as `python -m bench.slow_store`; prints its port as one JSON line.
 """
 
 import asyncio
 import json
+from decimal import Decimal
 
 import uvloop
 from aiohttp import web
 
+from storage.values import encode_item
+
 STORE_SECONDS = 0.3
 LARGEST_BYTES = 64 * 1024 * 1024
-ANSWERS = {"Query": {"Items": [], "Count": 0, "ScannedCount": 0}, "UpdateItem": {"Attributes": {"attempts": {"N": "1"}}}}
+ORDER = {
+    "id": "1",
+    "customerName": "Ana Lopez",
+    "customerEmail": "ana@example.com",
+    "items": [{"id": "1", "name": "Cable", "quantity": 1, "price": Decimal("9.99")}],
+    "total": Decimal("9.99"),
+    "status": "pending",
+    "createdAt": "2026-01-01T10:00:00.000Z",
+    "updatedAt": "2026-01-01T10:00:00.000Z",
+}
+ANSWERS = {
+    "GetItem": {"Item": encode_item({"PK": "ORDER#1", "SK": "ORDER#1", **ORDER})},
+    "Query": {"Items": [], "Count": 0, "ScannedCount": 0},
+    "UpdateItem": {"Attributes": {"attempts": {"N": "1"}}},
+}
 """Other operations are answered with nothing."""
 
 
-async def find_nothing(request: web.Request) -> web.Response:
+async def answer(request: web.Request) -> web.Response:
     """Answer any request for records."""
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
     await request.read()
@@ -33,7 +50,7 @@ async def swallow(request: web.Request) -> web.Response:
 async def main() -> None:
     """Serve until killed."""
     app = web.Application(client_max_size=LARGEST_BYTES)
-    app.add_routes([web.post("/", find_nothing), web.put("/{path:.*}", swallow)])
+    app.add_routes([web.post("/", answer), web.put("/{path:.*}", swallow)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
