@@ -5,30 +5,25 @@ collected, so that one start tells all of them. An empty variable counts as unse
 """
 
 # ruff: noqa: RUF009 - the calls in the dataclass make fields, one each
-import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+import setting_values as read
 from s2s.bedrock.interfaces import Transport
-from storage.cipher import KEY_BYTES
 
 ROOT = Path(__file__).resolve().parent
 ASSISTANTS = ROOT / "assistants"
 LOCAL_FOLDER = ROOT / ".local"
 
-_MAX_PORT = 65_535
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB developer guide, "Naming rules"
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
 _ASSISTANT = re.compile(r"[a-z0-9_-]{1,64}")
-_MIN_SALT = 16
-_MAX_SAMPLING = 1_000_000
 _SHOWN_CHARACTERS = 60
 
 
@@ -78,114 +73,6 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _matching(pattern: re.Pattern[str], kind: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(f"is not {kind}")
-        return value
-
-    return parse
-
-
-def _number(lowest: int, highest: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and lowest <= int(value[:9]) <= highest):
-            raise ValueError(f"must be a whole number from {lowest} to {highest}")
-        return int(value)
-
-    return parse
-
-
-_port = _number(0, _MAX_PORT)
-
-
-def _ports(value: str) -> tuple[int, ...]:
-    return (_port(value),)
-
-
-def _choice[E: StrEnum](kind: type[E], fold: Callable[[str], str] = str.lower) -> Callable[[str], E]:
-    def parse(value: str) -> E:
-        try:
-            return kind(fold(value))
-        except ValueError:
-            raise ValueError(f"must be one of {', '.join(kind)}") from None
-
-    return parse
-
-
-def _endpoint(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an address like https://host:port")
-    return value.rstrip("/")
-
-
-def _existing_file(value: str) -> Path:
-    path = Path(value)
-    if not path.is_file():
-        raise ValueError("is not a file that can be read")
-    return path
-
-
-def _path(value: str) -> Path:
-    return Path(value)
-
-
-def _time_zone(value: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(value)
-    except (OSError, ValueError, KeyError):  # what the database raises for folders, forbidden paths and unknown names
-        raise ValueError("is not a time zone of the IANA database") from None
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
-    for origin in origins:
-        parts = urlsplit(origin)
-        if origin != "*" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query):
-            raise ValueError("must be origins like https://host, separated by commas, or *")
-    return origins
-
-
-def _sampling(value: str) -> int:
-    """Return the one of how many sessions that is recorded, 0 for none."""
-    match value.lower().partition(":"):
-        case ("all", "", ""):
-            return 1
-        case ("off", "", ""):
-            return 0
-        case ("every", ":", number) if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= _MAX_SAMPLING:
-            return int(number)
-        case _:
-            raise ValueError(f"must be all, off, or every:N with a number from 1 to {_MAX_SAMPLING}")
-
-
-def _yes_or_no(value: str) -> bool:
-    if value.lower() not in {"yes", "no"}:
-        raise ValueError("must be yes or no")
-    return value.lower() == "yes"
-
-
-def _salt(value: str) -> str:
-    if len(value) < _MIN_SALT:
-        raise ValueError(f"must have at least {_MIN_SALT} characters")
-    return value
-
-
-def _keys(value: str) -> tuple[bytes, ...]:
-    try:
-        keys = tuple(base64.b64decode(part.strip(), validate=True) for part in value.split(","))
-    except ValueError:  # also of letters that are not ASCII
-        keys = ()
-    if not keys or any(len(key) != KEY_BYTES for key in keys):
-        raise ValueError(f"must be keys of {KEY_BYTES} bytes in base64, separated by commas: openssl rand -base64 {KEY_BYTES}")
-    return keys
-
-
 def _assistant(value: str) -> str:
     if not _ASSISTANT.fullmatch(value) or not (ASSISTANTS / f"{value}.toml").is_file():
         raise ValueError("has no file in assistants/")
@@ -207,77 +94,83 @@ class Settings:
 
     local: bool = False
     """Run without AWS: the flag --local, no variable."""
-    host: str = _setting("HOST", "Address that both ports listen on; 0.0.0.0 in a container.", _text, "localhost")
-    ws_port: int = _setting("WS_PORT", "Port of the WebSocket and of the page; 0 takes a free one.", _port, 8081)
+    host: str = _setting("HOST", "Address that both ports listen on; 0.0.0.0 in a container.", read.text, "localhost")
+    ws_port: int = _setting("WS_PORT", "Port of the WebSocket and of the page; 0 takes a free one.", read.port, 8081)
     health_ports: tuple[int, ...] = _setting(
         "HEALTH_PORT",
         "Port of /health and /ready; may be WS_PORT. Unless it was asked for, 80 gives way to 8080 where it cannot be bound.",
-        _ports,
+        read.ports,
         (80, 8080),
         shown="80",
     )
     region: str = _setting(
         "AWS_DEFAULT_REGION",
         "AWS region of the model and of the tables; AWS_REGION wins over it.",
-        _matching(_REGION, "an AWS region like us-east-1"),
+        read.matching(_REGION, "an AWS region like us-east-1"),
         "us-east-1",
     )
-    model_id: str = _setting("MODEL_ID", "Bedrock model id.", _matching(_MODEL_ID, "a Bedrock model id"), "amazon.nova-2-sonic-v1:0")
+    model_id: str = _setting("MODEL_ID", "Bedrock model id.", read.matching(_MODEL_ID, "a Bedrock model id"), "amazon.nova-2-sonic-v1:0")
     model_endpoint: str | None = _setting(
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", _endpoint, None, shown=""
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", read.endpoint, None, shown=""
     )
     model_ca_file: Path | None = _setting(
-        "BEDROCK_CA_FILE", "PEM file with the authority that signed the model endpoint's certificate.", _existing_file, None, shown=""
+        "BEDROCK_CA_FILE", "PEM file with the authority that signed the model endpoint's certificate.", read.existing_file, None, shown=""
     )
     model_transport: Transport = _setting(
         "BEDROCK_TRANSPORT",
         "Which HTTP/2 carries the model's streams: h2, the server's own, or crt, the Common Runtime of AWS (https alone, no proxy).",
-        _choice(Transport),
+        read.choice(Transport),
         Transport.H2,
     )
     streams_per_connection: int = _setting(
         "BEDROCK_STREAMS_PER_CONNECTION",
         "Streams that share a TCP connection to the model, and end together when it is lost; with crt it is always 1.",
-        _number(1, 100),
+        read.number(1, 100),
         16,
     )
     opening_ms: int = _setting(
-        "BEDROCK_OPENING_MS", "How long the model may take to accept a stream, connecting included.", _number(500, 60_000), 2_800, unit="ms"
+        "BEDROCK_OPENING_MS",
+        "How long the model may take to accept a stream, connecting included.",
+        read.number(500, 60_000),
+        2_800,
+        unit="ms",
     )
     model_history: ModelHistory = _setting(
         "MODEL_HISTORY",
         "How much of a conversation the model's next stream is told: strict, what AWS documents (40 KB), or relaxed, what its samples send "
         "(200 KB). What is refused as too much is halved.",
-        _choice(ModelHistory),
+        read.choice(ModelHistory),
         ModelHistory.STRICT,
     )
     https_proxy: str | None = _setting(
         "HTTPS_PROXY",
         "Proxy on the way to the model, like http://user:password@host:3128; https_proxy wins over it.",
-        _text,
+        read.text,
         None,
         shown="",
         secret=True,
     )
-    no_proxy: str = _setting("NO_PROXY", "Hosts that are reached without the proxy, separated by commas; no_proxy wins over it.", _text, "")
-    orders_table: str = _setting("ORDERS_TABLE", "Table of the orders.", _matching(_TABLE_NAME, "a table name"), "nova-sonic-orders")
+    no_proxy: str = _setting(
+        "NO_PROXY", "Hosts that are reached without the proxy, separated by commas; no_proxy wins over it.", read.text, ""
+    )
+    orders_table: str = _setting("ORDERS_TABLE", "Table of the orders.", read.matching(_TABLE_NAME, "a table name"), "nova-sonic-orders")
     appointments_table: str = _setting(
-        "APPOINTMENTS_TABLE", "Table of the appointments.", _matching(_TABLE_NAME, "a table name"), "nova-sonic-appointments"
+        "APPOINTMENTS_TABLE", "Table of the appointments.", read.matching(_TABLE_NAME, "a table name"), "nova-sonic-appointments"
     )
     storage: StorageKind = _setting(
         "STORAGE",
         "Where the records are: dynamodb, or sqlite in a file of its own; with --local it is sqlite.",
-        _choice(StorageKind),
+        read.choice(StorageKind),
         StorageKind.DYNAMODB,
     )
-    sqlite_path: Path = _setting("SQLITE_PATH", "Database file of STORAGE=sqlite.", _path, Path(".local/nova-sonic.sqlite3"))
+    sqlite_path: Path = _setting("SQLITE_PATH", "Database file of STORAGE=sqlite.", read.path, Path(".local/nova-sonic.sqlite3"))
     dynamodb_endpoint: str | None = _setting(
-        "AWS_ENDPOINT_URL_DYNAMODB", "Endpoint of DynamoDB instead of the region's own.", _endpoint, None, shown=""
+        "AWS_ENDPOINT_URL_DYNAMODB", "Endpoint of DynamoDB instead of the region's own.", read.endpoint, None, shown=""
     )
     dni_salt: str | None = _setting(
         "DNI_SALT",
         "Secret that the hashes of identity numbers on orders are made with. Without it a DNI is never accepted as proof, a name is.",
-        _salt,
+        read.salt,
         None,
         shown="",
         secret=True,
@@ -285,14 +178,14 @@ class Settings:
     sessions_table: str = _setting(
         "SESSIONS_TABLE",
         "Table of the conversations that another process can go on with.",
-        _matching(_TABLE_NAME, "a table name"),
+        read.matching(_TABLE_NAME, "a table name"),
         "nova-sonic-sessions",
     )
     sessions_keys: tuple[bytes, ...] = _setting(
         "SESSIONS_KEY",
         "Secret that those conversations are sealed with: 32 bytes in base64. Of several, split by commas, the first seals and all open. "
         "Without it conversations are not kept and end with their process; with --local it is a file in .local/.",
-        _keys,
+        read.keys,
         (),
         shown="",
         secret=True,
@@ -300,33 +193,35 @@ class Settings:
     clinic_time_zone: ZoneInfo = _setting(
         "CLINIC_TIME_ZONE",
         "Time zone that appointments are spoken of in.",
-        _time_zone,
+        read.time_zone,
         ZoneInfo("America/Argentina/Buenos_Aires"),
     )
     assistant: str = _setting("ASSISTANT", "Assistant that answers when a client names none: a file in assistants/.", _assistant, "carlos")
     allowed_origins: tuple[str, ...] = _setting(
         "ALLOWED_ORIGINS",
         "Origins of pages that may connect, separated by commas; * allows every page. Empty allows the server's own page and localhost.",
-        _origins,
+        read.origins,
         (),
         shown="",
     )
-    max_sessions: int = _setting("MAX_SESSIONS", "Conversations at once; one more is told that all lines are busy.", _number(1, 10_000), 20)
+    max_sessions: int = _setting(
+        "MAX_SESSIONS", "Conversations at once; one more is told that all lines are busy.", read.number(1, 10_000), 20
+    )
     max_loop_lag_ms: int = _setting(
         "MAX_LOOP_LAG_MS",
         "While the event loop is later than this once in a hundred times, nobody is taken beside those who talk; 0 takes everybody.",
-        _number(0, 10_000),
+        read.number(0, 10_000),
         30,
         unit="milliseconds",
     )
-    log_level: LogLevel = _setting("LOGLEVEL", "Least level of log lines.", _choice(LogLevel, str.upper), LogLevel.INFO)
+    log_level: LogLevel = _setting("LOGLEVEL", "Least level of log lines.", read.choice(LogLevel, str.upper), LogLevel.INFO)
     log_format: LogFormat = _setting(
-        "LOG_FORMAT", "console, json, or auto: console on a terminal and json otherwise.", _choice(LogFormat), LogFormat.AUTO
+        "LOG_FORMAT", "console, json, or auto: console on a terminal and json otherwise.", read.choice(LogFormat), LogFormat.AUTO
     )
     drain_seconds: int = _setting(
         "DRAIN_SECONDS",
         "How long conversations may finish their turn after SIGTERM; keep it 10 s under the container's stop time-out.",
-        _number(0, 3600),
+        read.number(0, 3600),
         20,
         unit="seconds",
     )
@@ -334,25 +229,25 @@ class Settings:
     resume_seconds: int = _setting(
         "RESUME_GRACE_SECONDS",
         "How long a conversation waits for a client that lost its network; 0 ends it with the connection.",
-        _number(0, 300),
+        read.number(0, 300),
         30,
         unit="seconds",
     )
 
     trace_folder: Path | None = _setting(
-        "SESSION_TRACE_DIR", "Folder that conversations are recorded into, to be replayed; none are without.", _path, None, shown=""
+        "SESSION_TRACE_DIR", "Folder that conversations are recorded into, to be replayed; none are without.", read.path, None, shown=""
     )
     trace_every: int = _setting(
         "SESSION_TRACE",
         "Which conversations are recorded: all, every:N for one of N, or off until SIGUSR1, which turns recording on and off.",
-        _sampling,
+        read.sampling,
         1,
         shown="all",
     )
     is_trace_masked: bool = _setting(
         "SESSION_TRACE_MASK",
         "yes records other words of the same shape instead of what people said and tools returned; no records it as it was.",
-        _yes_or_no,
+        read.yes_or_no,
         True,
         shown="yes",
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from api.health import Check
-from bootstrap import (
+from config import Settings, StorageKind
+from parts import (
     LOCAL_KEY,
     StartFailed,
     load_assistants,
@@ -18,7 +19,6 @@ from bootstrap import (
     place_of,
     try_sessions_table,
 )
-from config import Settings, StorageKind
 from s2s import failures
 from s2s.bedrock.credentials import ChainCredentials, Credentials, StaticCredentials
 from s2s.bedrock.interfaces import Transport

@@ -32,8 +32,9 @@ try:
         sys.exit(2)
 
     import self_check
-    from bootstrap import Listening, NoCredentials, StartFailed, build, listen_on
+    from bootstrap import Listening, build, listen_on
     from config import LogFormat, LogLevel, Settings, SettingsError
+    from parts import NoCredentials, StartFailed
     from telemetry import logs
     from telemetry.loop_stalls import favour_loop
     from transports.sockets import PortUnavailable

@@ -19,10 +19,11 @@ from pathlib import Path
 from smithy_aws_core.identity import AWSCredentialsIdentity
 
 from bench.replay import main as replay
-from bootstrap import Application, build, open_tools
+from bootstrap import Application, build
 from config import Settings, StorageKind
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
+from parts import open_tools
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import Credentials, StaticCredentials
 from s2s.events import ToolSpec

@@ -10,11 +10,11 @@ from decimal import Decimal
 import uvloop
 from aiohttp import web
 
-from storage.values import encode_item
+from storage.values import Item, encode_item
 
 STORE_SECONDS = 0.3
 LARGEST_BYTES = 64 * 1024 * 1024
-ORDER = {
+ORDER: Item = {
     "id": "1",
     "customerName": "Ana Lopez",
     "customerEmail": "ana@example.com",

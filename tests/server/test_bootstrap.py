@@ -6,9 +6,10 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
-import bootstrap
-from bootstrap import LOCAL_KEY, StartFailed, build, lend_local_credentials, listen_on
+import parts
+from bootstrap import build, listen_on
 from config import Settings
+from parts import LOCAL_KEY, StartFailed, lend_local_credentials
 from session.events import SessionEvent, Start
 from storage.orders import Orders
 from storage.sqlite import open_sqlite
@@ -101,7 +102,7 @@ async def test_the_page_learns_the_assistants(tmp_path: Path) -> None:
 
 async def test_an_assistant_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.toml").write_text("name = 1", encoding="utf-8")
-    monkeypatch.setattr(bootstrap, "ASSISTANTS", tmp_path)
+    monkeypatch.setattr(parts, "ASSISTANTS", tmp_path)
 
     with pytest.raises(StartFailed, match=r"assistants/broken\.toml"):
         await build(settings_of(tmp_path), model=ScriptedModel(), tools=NoTools())

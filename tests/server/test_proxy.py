@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import StartFailed, make_client
 from config import Settings
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
+from parts import StartFailed, make_client
 from s2s.bedrock.credentials import StaticCredentials
 from s2s.errors import ModelError
 

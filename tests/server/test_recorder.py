@@ -13,9 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from bench.replay import Replay, read_lines
-from bootstrap import StartFailed, build
+from bootstrap import build
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
+from parts import StartFailed
 from session.events import End, Start
 from tests.server.process import WITHOUT_AWS, running
 from tests.server.test_bootstrap import settings_of

@@ -1,0 +1,258 @@
+"""The parts of the application, opened as the settings ask: each is closed with the stack that it was opened into."""
+
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import MutableMapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from api.health import Check
+from config import ASSISTANTS, LOCAL_FOLDER, ModelHistory, Settings, StorageKind
+from local_emulator import EmulatorFailed, LocalEmulator
+from observers.trace_files import TraceFiles
+from s2s.bedrock.client import NovaSonicClient, region_endpoint
+from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
+from s2s.bedrock.http2.proxy import proxy_for
+from s2s.bedrock.stream import Timeouts
+from s2s.cures import Place, explain
+from s2s.errors import ModelError
+from s2s.limits import RELAXED, STRICT
+from session.assistant import AssistantError, AssistantProfile, parse_assistant
+from session.interfaces import ModelClient, ToolRunner
+from session.keeper import SessionKeeper
+from storage.appointments import Appointments
+from storage.cipher import KEY_BYTES, Cipher
+from storage.dynamodb import open_dynamodb
+from storage.errors import StorageError
+from storage.examples import LOCAL_SALT, write_examples
+from storage.orders import Orders
+from storage.parked_sessions import ParkedSessions
+from storage.sqlite import open_sqlite
+from storage.table import Database, Table
+from storage.tables import appointments_table, orders_table, sessions_table
+from telemetry.counters import Counters
+from tools.catalogue import build_tools
+
+log = structlog.get_logger()
+
+LOCAL_KEY: Final = "local"
+"""The made-up credentials of --local: the emulator takes any."""
+TEXT_PROFILES: Final = {ModelHistory.STRICT: STRICT, ModelHistory.RELAXED: RELAXED}
+SPARE_STREAMS: Final = 5
+"""Streams that the emulator takes beyond the sessions: one may still be closing when the next opens."""
+
+
+class StartFailed(Exception):
+    """The server cannot start; the message says in one line what to do."""
+
+
+class NoCredentials(StartFailed):
+    """There is nobody to sign requests as."""
+
+
+def open_traces(settings: Settings, resources: AsyncExitStack) -> TraceFiles | None:
+    """Return what records conversations, or None where no folder is named.
+
+    Raises:
+        StartFailed: the folder cannot be written to.
+    """
+    if settings.trace_folder is None:
+        return None
+    try:
+        traces = TraceFiles(settings.trace_folder, every=settings.trace_every, is_masked=settings.is_trace_masked)
+    except OSError as error:
+        raise StartFailed(f"SESSION_TRACE_DIR cannot be used: {error}") from error
+    traces.start()
+    resources.push_async_callback(asyncio.to_thread, traces.close)
+    return traces
+
+
+def load_assistants() -> dict[str, AssistantProfile]:
+    """Return every assistant by the name of its file.
+
+    Raises:
+        StartFailed: names the file that cannot be used.
+    """
+    assistants: dict[str, AssistantProfile] = {}
+    for file in sorted(ASSISTANTS.glob("*.toml")):
+        try:
+            assistants[file.stem] = parse_assistant(file.read_text(encoding="utf-8"))
+        except (AssistantError, UnicodeDecodeError) as error:
+            raise StartFailed(f"assistants/{file.name} cannot be used: {error}") from error
+    return assistants
+
+
+def lend_local_credentials(settings: Settings, env: MutableMapping[str, str] = os.environ) -> None:
+    """Give boto3 made-up credentials where it talks to a local DynamoDB in --local: it sends nothing without any."""
+    if settings.local and settings.dynamodb_endpoint and not env.get("AWS_PROFILE"):
+        env.setdefault("AWS_ACCESS_KEY_ID", LOCAL_KEY)
+        env.setdefault("AWS_SECRET_ACCESS_KEY", LOCAL_KEY)
+
+
+def make_client(settings: Settings, endpoint: str | None, ca_file: Path | None, credentials: Credentials) -> NovaSonicClient:
+    """Return the client of the model that the settings ask for.
+
+    Raises:
+        StartFailed: the proxy is none that can be used.
+    """
+    proxies = {"https_proxy": settings.https_proxy or "", "no_proxy": settings.no_proxy}
+    try:
+        proxy = None if settings.local else proxy_for(endpoint or region_endpoint(settings.region), proxies)
+    except ValueError as error:
+        raise StartFailed(f"HTTPS_PROXY: {error}") from None
+    return NovaSonicClient(
+        settings.region,
+        settings.model_id,
+        endpoint,
+        str(ca_file) if ca_file else None,
+        credentials,
+        transport=settings.model_transport,
+        timeouts=Timeouts(opening=settings.opening_ms / 1000),
+        streams_per_connection=settings.streams_per_connection,
+        proxy=proxy,
+        text_profile=TEXT_PROFILES[settings.model_history],
+    )
+
+
+def place_of(settings: Settings) -> Place:
+    """Return what the settings ask of the model's service, for messages to name."""
+    ca_file = str(settings.model_ca_file) if settings.model_ca_file else None
+    endpoint = settings.model_endpoint or region_endpoint(settings.region)
+    return Place(model_id=settings.model_id, region=settings.region, endpoint=endpoint, ca_file=ca_file)
+
+
+async def open_endpoint(settings: Settings, resources: AsyncExitStack) -> tuple[str | None, Path | None]:
+    """Return where the model is and whom to trust for that, starting the emulator where it is the model.
+
+    Raises:
+        StartFailed: the emulator does not start.
+    """
+    if not settings.local or settings.model_endpoint is not None:
+        return settings.model_endpoint, settings.model_ca_file
+    emulator = LocalEmulator(LOCAL_FOLDER / "emulator", ("--max-streams", str(settings.max_sessions + SPARE_STREAMS)))
+    try:
+        local = await emulator.start()
+    except EmulatorFailed as error:
+        raise StartFailed(str(error)) from error
+    resources.push_async_callback(emulator.stop)
+    return local.uri, local.ca_file
+
+
+async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> ModelClient:
+    """Return the model that the settings ask for, and add its check.
+
+    Raises:
+        StartFailed: there are no credentials, or the emulator does not start.
+    """
+    credentials: Credentials = StaticCredentials(LOCAL_KEY, LOCAL_KEY)
+    if not settings.local:
+        try:
+            credentials = found = await find_credentials(region=settings.region)
+        except ModelError as error:
+            raise NoCredentials(explain(error, place_of(settings))) from error
+        resources.push_async_callback(found.aclose)
+    client = make_client(settings, *await open_endpoint(settings, resources), credentials)
+    resources.push_async_callback(client.aclose)
+    checks["model"] = client.ping
+    return client
+
+
+async def open_database(settings: Settings, resources: AsyncExitStack) -> Database:
+    """Return the database that the settings choose.
+
+    Raises:
+        StartFailed: it cannot be opened.
+    """
+    lend_local_credentials(settings)
+    try:
+        is_embedded = settings.storage is StorageKind.SQLITE
+        database: Database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
+    except StorageError as error:
+        raise StartFailed(f"The records cannot be used: {error}") from error
+    resources.push_async_callback(database.aclose)
+    return database
+
+
+async def open_keeper(settings: Settings, database: Database, resources: AsyncExitStack, counters: Counters) -> SessionKeeper | None:
+    """Return what keeps conversations for other processes, None without a key. That the store is away is no reason not to start."""
+    keys = settings.sessions_keys
+    try:
+        if not keys and settings.local:
+            keys = (await asyncio.to_thread(local_key, LOCAL_FOLDER / "sessions.key"),)
+        if not keys or not settings.resume_seconds:
+            missing = "SESSIONS_KEY" if not keys else "RESUME_GRACE_SECONDS"
+            log.warning("sessions.not_kept", reason=f"{missing} is not set: no conversation survives this process")
+            return None
+        await try_sessions_table(settings, database)
+    except (StorageError, OSError) as error:
+        log.warning("sessions.not_stored", reason=str(error))
+        if not keys:
+            return None
+    table = database.table(sessions_table(settings.sessions_table))
+    keeper = SessionKeeper(ParkedSessions(table, Cipher(keys)), counters, settings.resume_seconds)
+    resources.push_async_callback(keeper.aclose)
+    return keeper
+
+
+async def try_sessions_table(settings: Settings, database: Database) -> None:
+    """See that there is a table for conversations, making it where it is the server's to make.
+
+    Raises:
+        StorageError: there is none, or it cannot be used.
+    """
+    table = database.table(sessions_table(settings.sessions_table))
+    if settings.local or settings.storage is StorageKind.SQLITE:
+        await table.create()
+    await table.ping()
+
+
+def local_key(path: Path) -> bytes:
+    """Return the key of the processes that share a folder; the first makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        number, draft = tempfile.mkstemp(dir=path.parent)  # for its owner alone
+        with os.fdopen(number, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        with suppress(FileExistsError):  # somebody was faster
+            os.link(draft, path)
+        Path(draft).unlink()
+    return path.read_bytes()
+
+
+async def open_tools(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> ToolRunner:
+    """Return the tools on a database, None for the one that the settings choose, and add its check.
+
+    Raises:
+        StartFailed: the database cannot be opened.
+    """
+    is_embedded = settings.storage is StorageKind.SQLITE
+    database = database or await open_database(settings, resources)
+    try:
+        tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
+        salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local else None
+        orders, appointments = Orders(tables[0]), Appointments(tables[1], settings.clinic_time_zone)
+        if (settings.local or is_embedded) and await _create(tables) and settings.local:
+            examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=salt)
+            log.info("examples.written", records=len([written async for written in examples]))
+    except StorageError as error:
+        raise StartFailed(f"The records cannot be used: {error}") from error
+    if salt is None:
+        log.warning("dni.refused_always", reason="DNI_SALT is not set: customers are known by their names alone")
+
+    async def check() -> None:
+        for table in tables:
+            await table.ping()
+
+    checks["storage"] = check
+    return build_tools(orders, appointments, salt=salt, zone=settings.clinic_time_zone)
+
+
+async def _create(tables: Sequence[Table]) -> bool:
+    """Create the tables that are missing; return whether any was."""
+    return any([await table.create() for table in tables])

@@ -1,0 +1,140 @@
+"""How the values of settings are read: each function takes a variable's text and returns its value, or raises ValueError."""
+
+import base64
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from storage.cipher import KEY_BYTES
+
+MAX_PORT: Final = 65_535
+MIN_SALT: Final = 16
+MAX_SAMPLING: Final = 1_000_000
+
+
+def text(value: str) -> str:
+    """Return the value as it is."""
+    return value
+
+
+def matching(pattern: re.Pattern[str], kind: str) -> Callable[[str], str]:
+    """Return what takes values of this pattern."""
+
+    def parse(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"is not {kind}")
+        return value
+
+    return parse
+
+
+def number(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return what takes whole numbers from lowest to highest."""
+
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and lowest <= int(value[:9]) <= highest):
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
+        return int(value)
+
+    return parse
+
+
+port = number(0, MAX_PORT)
+
+
+def ports(value: str) -> tuple[int, ...]:
+    """Return the one port that was asked for."""
+    return (port(value),)
+
+
+def choice[E: StrEnum](kind: type[E], fold: Callable[[str], str] = str.lower) -> Callable[[str], E]:
+    """Return what takes the values of an enumeration."""
+
+    def parse(value: str) -> E:
+        try:
+            return kind(fold(value))
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(kind)}") from None
+
+    return parse
+
+
+def endpoint(value: str) -> str:
+    """Return an address without its last slash."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be an address like https://host:port")
+    return value.rstrip("/")
+
+
+def existing_file(value: str) -> Path:
+    """Return the path of a file that is there."""
+    path = Path(value)
+    if not path.is_file():
+        raise ValueError("is not a file that can be read")
+    return path
+
+
+def path(value: str) -> Path:
+    """Return a path."""
+    return Path(value)
+
+
+def time_zone(value: str) -> ZoneInfo:
+    """Return a time zone."""
+    try:
+        return ZoneInfo(value)
+    except (OSError, ValueError, KeyError):  # what the database raises for folders, forbidden paths and unknown names
+        raise ValueError("is not a time zone of the IANA database") from None
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Return origins of pages."""
+    origins = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query):
+            raise ValueError("must be origins like https://host, separated by commas, or *")
+    return origins
+
+
+def sampling(value: str) -> int:
+    """Return the one of how many sessions that is recorded, 0 for none."""
+    match value.lower().partition(":"):
+        case ("all", "", ""):
+            return 1
+        case ("off", "", ""):
+            return 0
+        case ("every", ":", number) if number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= MAX_SAMPLING:
+            return int(number)
+        case _:
+            raise ValueError(f"must be all, off, or every:N with a number from 1 to {MAX_SAMPLING}")
+
+
+def yes_or_no(value: str) -> bool:
+    """Return whether the value is yes."""
+    if value.lower() not in {"yes", "no"}:
+        raise ValueError("must be yes or no")
+    return value.lower() == "yes"
+
+
+def salt(value: str) -> str:
+    """Return a secret that is long enough."""
+    if len(value) < MIN_SALT:
+        raise ValueError(f"must have at least {MIN_SALT} characters")
+    return value
+
+
+def keys(value: str) -> tuple[bytes, ...]:
+    """Return keys for sealing."""
+    try:
+        keys = tuple(base64.b64decode(part.strip(), validate=True) for part in value.split(","))
+    except ValueError:  # also of letters that are not ASCII
+        keys = ()
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
+        raise ValueError(f"must be keys of {KEY_BYTES} bytes in base64, separated by commas: openssl rand -base64 {KEY_BYTES}")
+    return keys
