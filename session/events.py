@@ -288,6 +288,8 @@ class SessionFailed:
     retryable: bool
     ref: str = ""
     """Joins the message to the log."""
+    retry_after: int | None = None
+    """Seconds after which trying again can help; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

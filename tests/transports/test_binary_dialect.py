@@ -253,6 +253,10 @@ def test_any_member_of_any_message_is_taken_or_refused(kind: str, members: dict[
             {"type": "error", "code": "model_busy", "message": "Later.", "retryable": True, "ref": "r1"},
         ),
         (
+            SessionFailed("too_many", "Wait.", retryable=True, ref="r1", retry_after=7),
+            {"type": "error", "code": "too_many", "message": "Wait.", "retryable": True, "ref": "r1", "retry_after": 7},
+        ),
+        (
             SessionEnded(EndReason.CLIENT, 1000, {"turns": 4}),
             {"type": "session.ended", "reason": "client", "statistics": {"turns": 4}},
         ),

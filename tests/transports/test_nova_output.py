@@ -212,6 +212,12 @@ def test_an_error_has_its_one_shape(kind: type[SessionFailed | ExchangeRefused])
     assert frames == [("error", {"code": "model_busy", "message": "Later.", "retryable": True, "ref": "r1"})]
 
 
+def test_an_error_says_when_to_try_again_where_that_is_known() -> None:
+    frames = told(live(), SessionFailed("too_many", "Wait.", retryable=True, ref="r1", retry_after=7))
+
+    assert frames == [("error", {"code": "too_many", "message": "Wait.", "retryable": True, "ref": "r1", "retry_after": 7})]
+
+
 @pytest.mark.parametrize(
     "event",
     [

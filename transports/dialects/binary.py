@@ -334,5 +334,7 @@ def _message(event: _Told) -> tuple[str, Mapping[str, object]]:
             return "tool.finished", {**finished, "error_code": error_code, "duration_ms": duration_ms}
         case SessionEnded(reason, _, statistics):
             return "session.ended", {"reason": reason.value, "statistics": statistics}
+        case SessionFailed(retry_after=None):
+            return "error", {"code": event.code, "message": event.message, "retryable": event.retryable, "ref": event.ref}
         case _:
             return _TYPES[type(event)], asdict(event)

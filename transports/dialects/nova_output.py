@@ -46,7 +46,9 @@ class NovaOutput:
             case ToolAnswered():
                 return self._mirror(event)
             case SessionFailed() | ExchangeRefused():
-                error = {"code": event.code, "message": event.message, "retryable": event.retryable, "ref": event.ref}
+                error: dict[str, object] = {"code": event.code, "message": event.message, "retryable": event.retryable, "ref": event.ref}
+                if isinstance(event, SessionFailed) and event.retry_after is not None:
+                    error["retry_after"] = event.retry_after
                 return (self._frame(orjson.dumps({"event": {"error": error}})),)
             case _:
                 return ()
