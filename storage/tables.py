@@ -10,6 +10,11 @@ appointments  REQUEST#{hash}, COUNTER#APPOINTMENT, ATTEMPTS#... likewise
               SLOT#{doctor}#{time} five minutes of one doctor's time, held by one appointment, until expiresAt
               DOCTOR#{key}         how a doctor's name is spelt
 sessions      SESSION#{handle}     a conversation that another process may go on with, sealed, until expiresAt
+
+The connections table has one public kind of record, CONNECTION#{id} with the sort key METADATA, and beside it:
+
+connections   AUDIT#{time}#...     under a connection's partition, or under SERVER: an entry of the audit trail, until expiresAt
+              PROCESS#{process}    partition of what other processes want of this one, each until expiresAt
 """
 
 from dataclasses import dataclass
@@ -77,3 +82,16 @@ def appointments_table(name: str = "nova-sonic-appointments") -> TableDefinition
 def sessions_table(name: str = "nova-sonic-sessions") -> TableDefinition:
     """Return the definition of the table of parked sessions under the name that this installation gives it."""
     return TableDefinition(name, stream=None)
+
+
+def connections_table(name: str = "airium-websocket-connections") -> TableDefinition:
+    """Return the definition of the table of connections under the name that this installation gives it."""
+    return TableDefinition(
+        name,
+        (
+            Index("UserIndex", "userId", "createdAt"),
+            Index("StatusIndex", "status", "lastActivity"),
+            Index("OperationsIndex", "operationsDay", "at"),
+        ),
+        stream=None,
+    )
