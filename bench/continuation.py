@@ -102,12 +102,13 @@ async def settled(found: Bridge) -> dict[str, object]:
 
 
 async def changes(*, quick: bool) -> dict[str, object]:
-    """Change streams by the hundred, beside a run without a change."""
+    """Change streams by the hundred, beside a run with the same calls and without a change."""
     wanted, callers = (CHANGES_QUICK, CALLERS_QUICK) if quick else (CHANGES, CALLERS)
     seconds = wanted / callers * LIFE_SECONDS * 1.15 + 1.0
-    async with bridge() as found:
+    calling = ("--tool-every", str(TOOL_SECONDS))
+    async with bridge(model=calling) as found:
         quiet = await calls(found.url, callers, min(seconds, 20.0))
-    async with bridge(LIMITS, ("--tool-every", str(TOOL_SECONDS))) as found:
+    async with bridge(LIMITS, calling) as found:
         ears = await calls(found.url, callers, seconds)
         account = await settled(found)
     gaps = [ear.longest_gap_ms(at, REACH_SECONDS) for ear in ears for at in ear.continued]

@@ -1,4 +1,4 @@
-"""An echoing model that calls tools, leaves silence alone, and counts what it was given.
+"""An echoing model that calls tools, takes silence for the end of its turn, and counts what it was given.
 
 Run as `python -m bench.echo_model --folder DIR [--tool-every SECONDS] [--fault FAULT --faulty N]`; prints endpoint and certificate
 authority as one JSON line, and for each line on stdin another one with its counts.
@@ -25,6 +25,8 @@ from telemetry.loop_stalls import favour_loop
 
 MAX_STREAMS = 400
 TOOL = "consultarOrder"
+PAUSE_BYTES = 32_000
+"""A second of silence ends an answer: one that goes on without a sound looks like a model that hangs."""
 ARGUMENTS = json.dumps({"orderId": "1", "customerName": "Ana"})
 
 
@@ -63,6 +65,7 @@ class CallingEcho(EchoEngine):
         super().__init__(emitter, output_hertz, room)
         self._tools = emitter
         self._called_at = asyncio.get_running_loop().time()
+        self._silent_bytes = 0
         self.account.opened += 1
 
     async def hear(self, pcm: bytes) -> None:
@@ -75,7 +78,12 @@ class CallingEcho(EchoEngine):
             self._tools.close_audio("END_TURN")
             self._tools.tool_use(TOOL, tool_use_id, ARGUMENTS)
         if any(pcm):
+            self._silent_bytes = 0
             await super().hear(pcm)
+            return
+        was_silent, self._silent_bytes = self._silent_bytes, self._silent_bytes + len(pcm)
+        if was_silent < PAUSE_BYTES <= self._silent_bytes:
+            self._tools.close_audio("END_TURN")
 
     def take_result(self, tool_use_id: str, _result: dict[str, object]) -> None:
         """Count a result."""
