@@ -11,8 +11,8 @@ from itertools import pairwise
 import orjson
 import structlog
 
-from api.app import HealthServer
 from api.health import Check, Health
+from api.health_server import HealthServer
 from config import ROOT, Settings
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles

@@ -1,59 +1,84 @@
-"""The HTTP server of HEALTH_PORT."""
+"""The application that answers plain HTTP: operations of the API, and the page."""
 
-import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from api.health import Health
+from api.authentication import authenticating
+from api.cors import preflight, sharing
+from api.interfaces import Origins
+from api.operations import Operation
+from api.refusals import telling
+from api.requests import OPERATION, reading
+from auth.interfaces import Authenticator
 
-SHUTDOWN_SECONDS: Final = 1.0
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+"""On every answer that has none of its own (OWASP REST security cheat sheet)."""
 
 
-class HealthServer:
-    """Serves /health, /ready and the short forms that load balancers of AWS's samples ask for.
+def build_app(
+    groups: Iterable[Sequence[Operation]],
+    *,
+    authenticator: Authenticator,
+    origins: Origins,
+    stage: str = "",
+    page: Iterable[web.RouteDef] = (),
+) -> web.Application:
+    """Return the application.
 
     Args:
-        sockets: listening sockets; closed with the server.
-        health: has the answers.
+        groups: the operations of each resource.
+        authenticator: tells who asks.
+        origins: which pages of other origins may use the API.
+        stage: a path under which every operation is served as well, as API Gateway does: `demo`.
+        page: routes that are no operations.
     """
+    operations = sorted((one for group in groups for one in group), key=lambda one: one.path)
+    known: dict[web.AbstractRoute, Operation] = {}
 
-    def __init__(self, sockets: Sequence[socket.socket], health: Health) -> None:
-        self._sockets = tuple(sockets)
-        self._runner = web.AppRunner(build_app(health), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    @web.middleware
+    async def locating(request: web.Request, handler: Handler) -> web.StreamResponse:
+        operation = known.get(request.match_info.route)
+        if operation is not None:
+            request[OPERATION] = operation
+        return await handler(request)
 
-    async def start(self) -> None:
-        """Begin to answer."""
-        await self._runner.setup()
-        for each in self._sockets:
-            await web.SockSite(self._runner, each).start()
-
-    async def stop(self) -> None:
-        """Close all connections and the sockets."""
-        await self._runner.cleanup()
-        for each in self._sockets:
-            each.close()
-
-
-def build_app(health: Health) -> web.Application:
-    """Return the application."""
-    app = web.Application()
-    app.on_response_prepare.append(_hide_server)
-    for path in ("/", "/health", "/ping"):
-        app.router.add_get(path, _answering(health.alive))
-    app.router.add_get("/ready", _answering(health.ready))
+    app = web.Application(middlewares=[locating, sharing(origins), telling, authenticating(authenticator), reading])
+    app.on_response_prepare.append(_finish)
+    for path, group in groupby(operations, key=lambda one: one.path):
+        of_path = tuple(group)
+        for prefix in ("", f"/{stage}") if stage else ("",):
+            known |= _register(app, prefix + path, of_path)
+    app.add_routes(page)
     return app
 
 
-def _answering(make: Callable[[], Awaitable[tuple[int, bytes]]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_request: web.Request) -> web.Response:
-        status, body = await make()
-        return web.Response(status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+def _register(app: web.Application, path: str, operations: Sequence[Operation]) -> dict[web.AbstractRoute, Operation]:
+    methods = [method for one in operations for method in ((one.method, "HEAD") if one.method == "GET" else (one.method,))]
+    allowed = ", ".join([*methods, "OPTIONS"])
 
-    return answer
+    async def options(_request: web.Request) -> web.Response:
+        return preflight(allowed)
+
+    resource = app.router.add_resource(path)
+    resource.add_route("OPTIONS", options)
+    known: dict[web.AbstractRoute, Operation] = {}
+    for one in operations:
+        known[resource.add_route(one.method, one.handler)] = one
+        if one.method == "GET":
+            known[resource.add_route("HEAD", one.handler)] = one
+    return known
 
 
-async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:
+async def _finish(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)

@@ -1,0 +1,63 @@
+"""What can be asked over plain HTTP, as data: the router and the OpenAPI document are both made from it.
+
+A file of a resource has its handlers, `async def list_orders(request: web.Request) -> web.Response`, and one function that returns its
+operations. A handler raises a SessionError for everything that it refuses.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from aiohttp import web
+
+from api.schema import Kind, Member, Record
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Access(StrEnum):
+    """Who may ask."""
+
+    PUBLIC = "public"
+    """Anybody; nobody is authenticated."""
+    SIGNED_IN = "signed in"
+    """Anybody who is authenticated; what they reach is their own, and all of it for operators."""
+    OPERATOR = "operator"
+    """Who has the operator role."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Success:
+    """An answer with a 2xx status."""
+
+    status: int = 200
+    description: str
+    data: Kind[object] | None = None
+    """Of the member `data`; None for an answer without a body."""
+    is_page: bool = False
+    """Whether `nextCursor` may stand beside it."""
+    is_versioned: bool = False
+    """Whether the header ETag comes with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    """GET answers HEAD as well."""
+    path: str
+    """As aiohttp's router takes it, without a stage: `/orders/{id}`."""
+    handler: Handler
+    name: str
+    """Unique: the operationId of the OpenAPI document."""
+    summary: str
+    success: Success
+    access: Access = Access.SIGNED_IN
+    parts: tuple[Member[object], ...] = ()
+    """The variable parts of the path."""
+    query: tuple[Member[object], ...] = ()
+    headers: tuple[Member[object], ...] = ()
+    body: Record | None = None
+    refusals: Mapping[int, str] = field(default_factory=dict)
+    """What else than the success comes back, beside what every operation may answer (OpenAPI, "responses")."""
