@@ -1,0 +1,419 @@
+"""The harness of the battery: one server for a whole file of hostile cases, a neighbour who talks all the while, and what must hold.
+
+Each case runs inside `Ground.watched`: afterwards the server answers /health in time, the neighbour has been told of no trouble, and
+nothing that the case was answered gives away how the server works inside. `Ground.unharmed` is the last test of a file: not a sample of the
+neighbour's is lost or doubled, what the process holds is what it held before, and nothing of what the cases planted is in the log.
+"""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from bench.positions import coded_speech, compare
+from bench.processes import weigh
+from nova_sonic_local.server import NovaSonicLocal
+from tests.e2e.clients import PIECE_BYTES, PIECE_SECONDS, Client, conversing
+from tests.e2e.desk import POLL_SECONDS, Model, Server, desk
+from tests.security.tongues import HERTZ, PAGE, TONGUES, Frame, Json, Tongue, error_of
+
+HEALTH_SECONDS = 1.0
+"""On a machine that does nothing else; longer by as much as others keep it busy."""
+ANSWER_SECONDS = 10.0
+SETTLE_SECONDS = 20.0
+GROWTH_KILOBYTES = 24 * 1_024
+"""What the process may keep of a whole file of cases. Freed memory stays with the allocator in part: the largest messages, of which a
+connection reads four ahead, leave holes."""
+NEIGHBOUR_SECONDS = 280
+"""The longest that a file of cases may take."""
+
+CANARY = "canary-5e1f"
+"""In whatever hostile cases send; never in the log."""
+DNI = "12345678"
+RECORDS = (DNI, "87654321", "Juan Pérez", "juan.perez", "María García", "maria.garcia", "Ana Martínez")
+"""Of the example records."""
+INTERNALS = re.compile(
+    r'Traceback|File "|\.py\b|site-packages|/(?:usr|home|work|root|tmp)/|websockets|aiohttp|orjson|sqlite|uvloop|object at 0x'
+)
+"""What an answer never shows: how the server is made and where it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the server's process holds."""
+
+    kilobytes: int
+    open_files: int
+    sessions: int
+    streams: int
+    """That the model serves."""
+
+
+@dataclass(slots=True)
+class Attacker:
+    """A client that sends what it likes."""
+
+    socket: ClientConnection
+    tongue: Tongue
+    answers: list[Frame] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, *frames: Frame) -> None:
+        """Send frames; a connection that the server has closed meanwhile takes no more."""
+        try:
+            for frame in frames:
+                await self.socket.send(frame)
+        except ConnectionClosed:
+            return
+
+    async def begin(self) -> None:
+        """Begin a conversation."""
+        await self.send(*self.tongue.opening)
+
+    async def listen(self) -> None:
+        """Keep what comes until the connection is closed."""
+        try:
+            async for frame in self.socket:
+                self.answers.append(frame)
+                self._arrived.set()
+        except ConnectionClosed:
+            pass
+        self.closed.set()
+        self._arrived.set()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = ANSWER_SECONDS) -> None:
+        """Wait until something that has come makes the condition true."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    assert not self.closed.is_set(), f"closed with {self.socket.close_code}: {self.answers[-3:]!r}"
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            raise AssertionError(f"{seconds} s are over: {self.answers[-3:]!r}") from None
+
+    async def until_closed(self, seconds: float = ANSWER_SECONDS) -> int | None:
+        """Wait until the server closes; return the close code."""
+        async with asyncio.timeout(seconds):
+            await self.closed.wait()
+        return self.socket.close_code
+
+    async def codes_until_probe(self, count: int) -> list[str]:
+        """Send what is refused for certain, and return the codes of all errors until then.
+
+        Args:
+            count: how many errors are expected before.
+        """
+        await self.send(self.tongue.probe)
+        await self.until(lambda: len(self.codes) > count)
+        return self.codes
+
+    @property
+    def messages(self) -> list[Json]:
+        """All text frames."""
+        return [json.loads(frame) for frame in self.answers if isinstance(frame, str)]
+
+    @property
+    def errors(self) -> list[Json]:
+        """All errors so far, in whatever shape."""
+        return [error for message in self.messages if (error := error_of(message)) is not None]
+
+    @property
+    def codes(self) -> list[str]:
+        """Their codes."""
+        return [str(error["code"]) for error in self.errors]
+
+    def named(self, kind: str) -> list[Json]:
+        """Return the messages of a type."""
+        return [message for message in self.messages if message.get("type") == kind]
+
+
+@dataclass(slots=True)
+class Neighbour:
+    """Somebody who talks with an echoing model the whole time, in real time."""
+
+    client: Client
+    speech: bytes
+    spoken: int = 0
+    """Bytes."""
+    _is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def talk(self) -> None:
+        """Speak until told to stop."""
+        loop = asyncio.get_running_loop()
+        due_at = loop.time()
+        while not self._is_over.is_set():
+            await self.client.send_audio(self.speech[self.spoken : self.spoken + PIECE_BYTES])
+            self.spoken += PIECE_BYTES
+            assert self.spoken < len(self.speech), "the cases take too long"
+            due_at += PIECE_SECONDS
+            await asyncio.sleep(max(0.0, due_at - loop.time()))
+
+    async def finish(self) -> tuple[int, int, int]:
+        """Stop talking, hear the rest of the echo, and return how many samples were lost, doubled and out of order."""
+        self._is_over.set()
+        said = self.speech[: self.spoken]
+        await self.client.until(lambda: len(without_silence(bytes(self.client.speech))) >= len(said))
+        verdict = compare(said, without_silence(bytes(self.client.speech))[: len(said)])
+        return verdict.lost, verdict.doubled, verdict.out_of_order
+
+
+def without_silence(pcm: bytes) -> bytes:
+    """Leave out what the server says for a client that is late: this test's own loop stands still now and then."""
+    samples = np.frombuffer(pcm, "<i2")
+    quiet = np.convolve(samples == 0, np.ones(8), "full") >= 8  # coded speech has no eight zeros in a row
+    ends = np.flatnonzero(quiet)
+    keep = np.ones(samples.size, dtype=bool)
+    for offset in range(8):
+        keep[ends - offset] = False
+    return samples[keep].tobytes()
+
+
+@dataclass(slots=True)
+class Ground:
+    """A server under attack."""
+
+    server: Server
+    emulator: NovaSonicLocal
+    model: Model
+    neighbour: Neighbour | None
+    before: Standing
+    answered: list[str] = field(default_factory=list)
+    """What cases were told since the last look."""
+
+    @property
+    def port(self) -> int:
+        """Of the server."""
+        return int(self.server.url.rstrip("/").rsplit(":", 1)[1])
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Run one case; the server is well afterwards and has told nothing that it should not."""
+        self.answered.clear()
+        yield
+        counters = await healthy(self.port)
+        told = "\n".join(self.answered)
+
+        assert counters.get("connection_crashed", 0) == 0
+        assert INTERNALS.findall(told) == []
+        assert self.server.process.returncode is None
+        if self.neighbour is not None:
+            assert not self.neighbour.client.closed.is_set()
+            assert self.neighbour.client.codes == []
+
+    @asynccontextmanager
+    async def attacker(self, tongue: Tongue = PAGE, *, path: str = "", query: str = "", **options: object) -> AsyncIterator[Attacker]:
+        """Connect a client that listens for the length of the block."""
+        protocols = [Subprotocol(name) for name in tongue.subprotocols] or None
+        url = self.server.url.rstrip("/") + (path or tongue.path) + query
+        async with connect(url, subprotocols=protocols, compression=None, **options) as socket:  # type: ignore[arg-type]
+            attacker = Attacker(socket, tongue)
+            listening = asyncio.create_task(attacker.listen())
+            try:
+                yield attacker
+            finally:
+                await socket.close()
+                await listening
+                self.answered += [frame for frame in attacker.answers if isinstance(frame, str)]
+                self.answered.append(socket.close_reason or "")
+
+    async def unharmed(self, *, growth_kilobytes: int = GROWTH_KILOBYTES) -> None:
+        """Check everything that a whole file of cases leaves as it was."""
+        if self.neighbour is not None:
+            assert await self.neighbour.finish() == (0, 0, 0)
+            assert self.neighbour.spoken > 0
+        await self._until_settled()
+        after = await standing(self.server, self.emulator)
+        log = self.server.log_file.read_text(encoding="utf-8", errors="replace")
+
+        assert (after.open_files, after.sessions, after.streams) == (self.before.open_files, self.before.sessions, self.before.streams)
+        assert after.kilobytes - self.before.kilobytes < growth_kilobytes
+        assert [marker for marker in (CANARY, *RECORDS) if marker in log] == []
+        assert "Traceback" not in log
+        assert self.server.log("connection.crashed") == []
+
+    async def _until_settled(self) -> None:
+        """Wait until nothing of the cases is left, or the time for that is over."""
+        expected = (self.before.open_files, self.before.sessions, self.before.streams)
+        for _ in range(round(SETTLE_SECONDS / POLL_SECONDS)):
+            now = await standing(self.server, self.emulator)
+            if (now.open_files, now.sessions, now.streams) == expected:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def healthy(port: int) -> Mapping[str, int]:
+    """Ask /health, which answers in time; return the counters."""
+    seconds = HEALTH_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    async with asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    found: Mapping[str, int] = json.loads(body)["counters"]
+    return found
+
+
+async def standing(server: Server, emulator: NovaSonicLocal) -> Standing:
+    """Weigh the server."""
+    sessions = await asyncio.to_thread(server.sessions)
+    return Standing(weigh(server.process.pid).memory_kilobytes, server.open_files(), int(str(sessions)), emulator.live_streams)
+
+
+@asynccontextmanager
+async def battleground(
+    folder: Path, settings: Mapping[str, str] | None = None, *flags: str, model: Model | None = None
+) -> AsyncIterator[Ground]:
+    """Run a server with a neighbour on it; the example records are there with `--local`.
+
+    Args:
+        folder: for everything that is written.
+        settings: of the server.
+        flags: of the server.
+        model: instead of one that echoes for the neighbour; then there is none.
+    """
+    own = {"SQLITE_PATH": str(folder / "records.sqlite3"), **(settings or {})}
+    chosen = model or Model(brain="echo")
+    async with desk(folder, chosen, own, *flags) as (server, emulator):
+        if model is not None:
+            await _warm_up(server)
+            yield Ground(server, emulator, chosen, None, await _settled(server, emulator, 0))
+            return
+        async with conversing(server.url) as client:
+            neighbour = Neighbour(client, coded_speech(NEIGHBOUR_SECONDS * HERTZ // PIECE_BYTES * PIECE_BYTES))
+            await _warm_up(server)
+            talking = asyncio.create_task(neighbour.talk())
+            ground = Ground(server, emulator, chosen, neighbour, await _settled(server, emulator, 1))
+            try:
+                yield ground
+            finally:
+                talking.cancel()
+                await asyncio.wait({talking})
+
+
+async def _warm_up(server: Server) -> None:
+    """Have the server do once what it does for the first time only once, and take the memory for it."""
+    for tongue in TONGUES:
+        protocols = [Subprotocol(name) for name in tongue.subprotocols] or None
+        async with connect(server.url.rstrip("/") + tongue.path, subprotocols=protocols, compression=None) as socket:
+            attacker = Attacker(socket, tongue)
+            listening = asyncio.create_task(attacker.listen())
+            await attacker.begin()
+            await attacker.codes_until_probe(0)
+            await socket.send("x" * 250_000)
+            await attacker.codes_until_probe(2)
+            await socket.close()
+            await listening
+
+
+async def _settled(server: Server, emulator: NovaSonicLocal, sessions: int) -> Standing:
+    """Return what the server holds once the warm-up is over."""
+    files = 0
+    for _ in range(round(SETTLE_SECONDS / POLL_SECONDS)):
+        now = await standing(server, emulator)
+        if (now.sessions, now.streams) == (sessions, sessions) and now.open_files == files:
+            break
+        files = now.open_files
+        await asyncio.sleep(POLL_SECONDS)
+    return now
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one client sends, and what it is told."""
+
+    name: str
+    frames: Sequence[Frame]
+    expected: str | int | tuple[str, ...]
+    """Code of the error, codes of several, or the close code; () where nothing is told."""
+    tongue: Tongue = PAGE
+    is_live: bool = True
+    """Whether a conversation has begun."""
+
+    def __str__(self) -> str:
+        """Return the case's name in the list of tests."""
+        return f"{self.tongue.name}, {self.name}"
+
+
+async def endure(ground: Ground, case: Case) -> None:
+    """Run a case and see that its client was told what it should be."""
+    async with ground.watched(), ground.attacker(case.tongue) as attacker:
+        if case.is_live:
+            await attacker.begin()
+        await attacker.send(*case.frames)
+        if isinstance(case.expected, int):
+            assert await attacker.until_closed() == case.expected
+            return
+        expected = [case.expected] if isinstance(case.expected, str) else list(case.expected)
+        told = await attacker.codes_until_probe(len(expected))
+
+        assert told == [*expected, case.tongue.probe_code]
+        for error in attacker.errors:
+            assert error["message"]
+            assert isinstance(error["retryable"], bool)
+            assert error["ref"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a plain socket was told."""
+
+    data: bytes
+    is_closed: bool
+    """Whether the server closed it."""
+
+    @property
+    def statuses(self) -> list[int]:
+        """The status of each response."""
+        return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", self.data)]
+
+
+async def knock(ground: Ground, pieces: Iterator[bytes] | Sequence[bytes], *, seconds: float = 2.0, every: float = 0.0) -> Answered:
+    """Send bytes to the server's port and return what comes back until it closes, or the time is over.
+
+    Args:
+        ground: with the server.
+        pieces: what is sent.
+        seconds: to wait for the end.
+        every: pause between pieces.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", ground.port)
+    data = bytearray()
+    is_closed = False
+
+    async def send() -> None:
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(every)
+        except ConnectionError:
+            return
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(seconds):
+            while chunk := await reader.read(65_536):
+                data += chunk
+            is_closed = True
+    except TimeoutError:
+        pass
+    except ConnectionError:
+        is_closed = True
+    finally:
+        sending.cancel()
+        await asyncio.wait({sending})
+        writer.close()
+    ground.answered.append(data.decode(errors="replace"))
+    return Answered(bytes(data), is_closed)
