@@ -69,7 +69,13 @@ class CallingEcho(EchoEngine):
         self.account.opened += 1
 
     async def hear(self, pcm: bytes) -> None:
-        """Send a piece back; silence that a server puts between chunks stays away."""
+        """Send a piece back, and call a tool now and then while somebody speaks; silence that a server puts between chunks stays away."""
+        if not any(pcm):
+            was_silent, self._silent_bytes = self._silent_bytes, self._silent_bytes + len(pcm)
+            if was_silent < PAUSE_BYTES <= self._silent_bytes:
+                self._tools.close_audio("END_TURN")
+            return
+        self._silent_bytes = 0
         now = asyncio.get_running_loop().time()
         if self.tool_every and now - self._called_at > self.tool_every:
             self._called_at = now
@@ -77,13 +83,7 @@ class CallingEcho(EchoEngine):
             self.account.called.add(tool_use_id)
             self._tools.close_audio("END_TURN")
             self._tools.tool_use(TOOL, tool_use_id, ARGUMENTS)
-        if any(pcm):
-            self._silent_bytes = 0
-            await super().hear(pcm)
-            return
-        was_silent, self._silent_bytes = self._silent_bytes, self._silent_bytes + len(pcm)
-        if was_silent < PAUSE_BYTES <= self._silent_bytes:
-            self._tools.close_audio("END_TURN")
+        await super().hear(pcm)
 
     def take_result(self, tool_use_id: str, _result: dict[str, object]) -> None:
         """Count a result."""
