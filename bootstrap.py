@@ -222,6 +222,7 @@ async def build(
             is_overloaded=lambda: lag.is_overloaded,
             recorder=traces,
             keeper=keeper,
+            client_tool_seconds=settings.client_tool_seconds,
         )
     except BaseException:
         await resources.aclose()

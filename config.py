@@ -233,6 +233,13 @@ class Settings:
         30,
         unit="seconds",
     )
+    client_tool_seconds: int = _setting(
+        "CLIENT_TOOL_SECONDS",
+        "How long a client may take for a call of one of its own tools; then the model is told that it did not answer.",
+        read.number(1, 600),
+        30,
+        unit="seconds",
+    )
 
     trace_folder: Path | None = _setting(
         "SESSION_TRACE_DIR", "Folder that conversations are recorded into, to be replayed; none are without.", read.path, None, shown=""

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from s2s.events import Endpointing, InferenceConfiguration
+from s2s.events import Endpointing, InferenceConfiguration, ToolSpec
 from s2s.limits import RATES_HERTZ, clean_text
 from s2s.models import ModelCapabilities
+from session.client_tools import ANSWER_SECONDS, check_client_tools
 from session.errors import NotAllowed
 from session.events import HistoryTurn, Start
 
-CLIENT_CHOICES = frozenset({"prompt", "voice", "inference", "endpointing", "history"})
+CLIENT_CHOICES = frozenset({"prompt", "voice", "inference", "endpointing", "history", "tools"})
 """What `client_may_set` can hold. The language is always the client's choice among those that the assistant speaks."""
 ACKNOWLEDGE_AFTER_SECONDS = 2.0
 """Silence while a tool runs before the assistant says that it takes its time: callers ask whether somebody is there after three or four
@@ -75,6 +76,10 @@ class SessionPlan:
     """What the assistant says while a tool takes its time; empty for nothing, as for models that cannot."""
     acknowledge_after_seconds: float = ACKNOWLEDGE_AFTER_SECONDS
     """Of silence."""
+    client_tools: tuple[ToolSpec, ...] = ()
+    """Tools that the client runs."""
+    client_tool_seconds: float = ANSWER_SECONDS
+    """How long it may take for a call."""
 
 
 def parse_assistant(text: str) -> AssistantProfile:
@@ -111,16 +116,20 @@ def parse_assistant(text: str) -> AssistantProfile:
     return profile
 
 
-def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabilities) -> SessionPlan:
+def plan_session(
+    profile: AssistantProfile, start: Start, model: ModelCapabilities, client_tool_seconds: float = ANSWER_SECONDS
+) -> SessionPlan:
     """Join what the client asks for with what the assistant allows.
 
     Args:
         profile: the assistant.
         start: the client's wishes; those it may not have are left aside, so that a client with settings of its own still works.
         model: what the model can do.
+        client_tool_seconds: how long the client may take for a call of one of its tools.
 
     Raises:
-        NotAllowed: the language is not spoken, the voice does not exist, or a number is out of its range.
+        NotAllowed: the language is not spoken, the voice does not exist, a number is out of its range, or a tool cannot be had.
+        TooLarge: a tool's description or schema.
     """
     if start.input_hertz not in RATES_HERTZ or start.output_hertz not in RATES_HERTZ:
         raise NotAllowed(f"Speech has {', '.join(map(str, RATES_HERTZ))} samples per second.")
@@ -135,13 +144,16 @@ def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabiliti
     inference = start.inference if start.inference and "inference" in may else profile.inference
     if not _is_possible(inference):
         raise NotAllowed(f"The numbers cannot be used: {_INFERENCE_RULE}.")
+    client_tools = start.client_tools if "tools" in may else ()
+    check_client_tools(client_tools, profile.tools)
     prompt = clean_text(start.prompt or "").strip() if "prompt" in may else ""
+    context = clean_text(start.context).strip()
     endpointing = start.endpointing if start.endpointing and "endpointing" in may else profile.endpointing
     return SessionPlan(
         assistant=profile.name,
         language=language,
         voice_id=voice_id,
-        prompt=prompt or own.prompt,
+        prompt="\n\n".join(part for part in (prompt or own.prompt, context) if part),
         tools=profile.tools,
         inference=inference,
         endpointing=endpointing if model.turn_detection else None,
@@ -153,6 +165,8 @@ def plan_session(profile: AssistantProfile, start: Start, model: ModelCapabiliti
         acknowledgement=own.acknowledgement if model.text_turns and model.async_tools else "",
         acknowledge_after_seconds=profile.acknowledge_after_seconds,
         start=replace(start, language=language),
+        client_tools=client_tools,
+        client_tool_seconds=client_tool_seconds,
     )
 
 

@@ -2,7 +2,7 @@
 
 SessionError
 ├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooSlow, NotAllowed,
-│                        ResumeRefused
+│                        ResumeRefused, UnknownCall
 ├── AdmissionError       not now: ServerBusy, ServerLeaving
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
@@ -95,6 +95,12 @@ class ResumeRefused(ClientError):
     """The session cannot be gone on with: the token is unknown, used, expired or another's, or what the client lacks is not kept."""
 
     code, close_code, status, message = "resume_refused", 1008, 410, "The conversation is over. Please start a new one."
+
+
+class UnknownCall(ClientError):
+    """A result of a tool call that does not wait for one: it never was, it was answered, or it took too long."""
+
+    code, status, message = "unknown_call", 404, "No tool call with this id waits for a result."
 
 
 class AdmissionError(SessionError):

@@ -7,7 +7,7 @@ mono. A turn is numbered from 1 within its session, user and assistant turns in 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from s2s.events import Endpointing, InferenceConfiguration, OutputEvent, Role, Stage
+from s2s.events import Endpointing, InferenceConfiguration, OutputEvent, Role, Stage, ToolSpec
 
 # Commands
 
@@ -34,6 +34,10 @@ class Start:
     input_hertz: int = 16_000
     output_hertz: int = 24_000
     history: tuple[HistoryTurn, ...] = ()
+    context: str = ""
+    """What the server knows of whom it talks to, never the client's own words; the model is told it after the prompt."""
+    client_tools: tuple[ToolSpec, ...] = ()
+    """Tools that the client runs: a call is told as ToolStarted and answered with SubmitToolResult."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,15 @@ class ReportPlayback:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitToolResult:
+    """The client has run one of its own tools."""
+
+    tool_use_id: str
+    content: str
+    """What it returned: JSON text of an object, or any other text."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopAudio:
     """The client closes its microphone for good; the session may go on by text."""
 
@@ -73,7 +86,7 @@ class End:
     """The client ends the session."""
 
 
-type Command = Start | SendAudio | SendText | Interrupt | ReportPlayback | StopAudio | End
+type Command = Start | SendAudio | SendText | Interrupt | ReportPlayback | SubmitToolResult | StopAudio | End
 
 
 # Session events

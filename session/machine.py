@@ -23,6 +23,7 @@ from s2s.limits import STRICT, TextProfile, clean_text
 from session.acknowledgement import Acknowledgement
 from session.assistant import SessionPlan
 from session.calls import Calls
+from session.client_tools import ClientCalls
 from session.departure import Departure
 from session.drops import Drops
 from session.effects import (
@@ -72,6 +73,7 @@ from session.events import (
     SessionStarted,
     Start,
     StopAudio,
+    SubmitToolResult,
     ToolAnswered,
     ToolFinished,
 )
@@ -145,6 +147,7 @@ class SessionMachine:
         self._streams = Streams(renewal_jitter_seconds, resume_jitter)
         self._wording = Wording(plan, tools, new_name, limits)
         self._calls = Calls()
+        self._client_calls = ClientCalls(plan.client_tools, plan.client_tool_seconds)
         self._drops = Drops()
         self._untold: list[Effect] = []
         self._hearing = Hearing(plan.input_hertz, listens_itself=not plan.takes_text, ear=ear)
@@ -188,7 +191,7 @@ class SessionMachine:
             return None
         wanted = [self._presence.deadline] if self._presence.is_away else []
         if self.state is not State.CONNECTING:
-            wanted += (self._silence.due_at, self._streams.deadline, self._acknowledgement.due_at)
+            wanted += (self._silence.due_at, self._streams.deadline, self._acknowledgement.due_at, self._client_calls.deadline)
             if (hung_at := self._hung_at) is not None:
                 wanted.append(hung_at)
         if self._departure.is_asked:
@@ -252,7 +255,7 @@ class SessionMachine:
         self._move(Step.OPENED)
         self._silence.begin(now)
         resumed = self._lost(StreamFailed(self._streams.current, ADOPTED_CODE, Remedy.RESUME), now)
-        return [*resumed, *(StartTool(call.use) for call in self._calls.running.values())]
+        return [*resumed, *(effect for call in self._calls.running.values() for effect in self._start_tool(call.use, now))]
 
     def _tell_results(self, now: float) -> list[Effect]:
         """Tell the model in words what tools returned after their stream had died, when nobody speaks: it would interrupt."""
@@ -332,6 +335,8 @@ class SessionMachine:
                 self._playback.report(turn, heard_ms, now)
                 self.turns.listener_told(turn, now)
                 return []
+            case SubmitToolResult(tool_use_id, content):
+                return self._tool_done(self._client_calls.answered(tool_use_id, content, now), now)
             case StopAudio():
                 self._silence.microphone_closed()
                 return []
@@ -348,7 +353,7 @@ class SessionMachine:
             raise InvalidAudio
         if duration > AUDIO_LIMIT_MS:
             raise TooLarge("A piece of audio is too long; send 20 to 100 ms at a time.")
-        self._silence.heard(now)
+        self._silence.heard(now, duration)
         self.statistics.audio_in_ms += duration
         return [self._hearing.take(self._wording.audio(pcm), duration, now)]
 
@@ -399,7 +404,13 @@ class SessionMachine:
         if len(self._calls.running) > TOOLS_LIMIT:
             refusal = '{"success":false,"error":"too_many_calls","message":"Too many tools at once. Ask again, one thing at a time."}'
             return [*effects, *self._answer_tool(ToolDone(use.tool_use_id, refusal, "too_many_calls", 0), now)]
-        return [*effects, StartTool(use)]
+        return [*effects, *self._start_tool(use, now)]
+
+    def _start_tool(self, use: ToolUse, now: float) -> list[Effect]:
+        if not self._client_calls.owns(use.tool_name):
+            return [StartTool(use)]
+        self._client_calls.called(use.tool_use_id, now)
+        return []
 
     def _tool_done(self, done: ToolDone, now: float) -> list[Effect]:
         if done.tool_use_id not in self._calls.running:
@@ -428,7 +439,10 @@ class SessionMachine:
             return leaving
         if self.state is State.CONNECTING:
             return []
-        due = self._succession.tick(now)
+        due = [effect for done in self._client_calls.overdue(now) for effect in self._tool_done(done, now)]
+        if self.state is State.CLOSED:
+            return due
+        due += self._succession.tick(now)
         if (hung_at := self._hung_at) is not None and now >= hung_at:
             due += self._lost(StreamFailed(self._streams.current, HUNG_CODE, Remedy.RESUME), now)
         if self.state is State.CLOSED or not (missing_ms := min(self._silence.take_ms(now), AUDIO_LIMIT_MS)):

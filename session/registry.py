@@ -3,12 +3,13 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from s2s.limits import STRICT, TextProfile
 from s2s.models import capabilities
 from session.assistant import AssistantProfile, plan_session
+from session.client_tools import ANSWER_SECONDS
 from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving, SessionError
 from session.events import Start
@@ -36,6 +37,7 @@ class SessionRegistry:
         is_overloaded: tells whether the process cannot serve more than it has; the first session is taken all the same.
         recorder: of sessions, if any are recorded.
         keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
+        client_tool_seconds: how long a client may take for a call of one of its tools.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class SessionRegistry:
         is_overloaded: Callable[[], bool] = bool,
         recorder: Recorder | None = None,
         keeper: SessionKeeper | None = None,
+        client_tool_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._model = model
         self._tools = tools
@@ -64,6 +67,7 @@ class SessionRegistry:
         self._is_overloaded = is_overloaded
         self._recorder = recorder
         self._keeper = keeper
+        self._client_tool_seconds = client_tool_seconds
         self._expected = 0
         """Sessions of other processes for which a place is kept."""
         self._admitted: list[SessionRunner] = []
@@ -82,6 +86,11 @@ class SessionRegistry:
         """
         self._admitted = [runner for runner in self._admitted if not runner.is_over]
         return self._expected + len(self._admitted) + len(self._live)
+
+    @property
+    def assistants(self) -> Collection[str]:
+        """The names of all assistants."""
+        return self._assistants.keys()
 
     @property
     def is_leaving(self) -> bool:
@@ -157,12 +166,13 @@ class SessionRegistry:
         name = start.assistant or self._default_assistant
         if name not in self._assistants:
             raise NotAllowed(f"There is no assistant {name[:40]!r}.")
-        plan = plan_session(self._assistants[name], replace(start, assistant=name), capabilities(self._model.model_id))
+        wishes, model = replace(start, assistant=name), capabilities(self._model.model_id)
+        plan = plan_session(self._assistants[name], wishes, model, self._client_tool_seconds)
         origin = Origin(
             session_id=session_id,
             model_id=self._model.model_id,
             plan=plan,
-            tools=self._tools.specs(plan.tools),
+            tools=(*self._tools.specs(plan.tools), *plan.client_tools),
             names_seed=uuid.uuid4().hex,
             renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
             resume_jitter=random.random(),  # noqa: S311  # the same

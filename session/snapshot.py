@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from s2s.events import Endpointing, InferenceConfiguration, Role, TokenCounts
+from s2s.events import Endpointing, InferenceConfiguration, Role, TokenCounts, ToolSpec
 from session.events import HistoryTurn, Start
 
 VERSION: Final = 1
@@ -174,7 +174,11 @@ def _start(read: _Members) -> Start:
         endpointing=None if endpointing is None else Endpointing(endpointing),
         input_hertz=read.count("input_hertz"),
         output_hertz=read.count("output_hertz"),
+        context=read.maybe_text("context") or "",
         history=_turns(read),
+        client_tools=tuple(
+            ToolSpec(tool.text("name"), tool.text("description"), tool.text("input_schema")) for tool in read.parts("client_tools")
+        ),
     )
 
 

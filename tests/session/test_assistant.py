@@ -59,7 +59,7 @@ def test_an_assistant_is_read_from_its_file() -> None:
         ('voice = "matthew"', 'voice = ""', "languages.en: prompt and voice"),
         ('"You are Carlos."', '" "', "languages.en: prompt and voice"),
         ('default_language = "es"', 'default_language = "fr"', "default_language fr has no"),
-        ('"voice", "endpointing"', '"voice", "tools"', "tools cannot be set by clients"),
+        ('"voice", "endpointing"', '"voice", "accent"', "accent cannot be set by clients"),
         ('"HIGH"', '"QUICK"', "QUICK"),
         ("max_tokens = 2048", "max_tokens = 0", "inference: max_tokens"),
         ("max_tokens = 2048", "max_tokens = 1.5", "inference: max_tokens"),
@@ -124,6 +124,13 @@ def test_the_language_is_the_clients_choice() -> None:
 def test_a_choice_that_does_not_exist_is_refused(start: Start, complaint: str) -> None:
     with pytest.raises(NotAllowed, match=complaint):
         plan(start)
+
+
+def test_what_the_server_knows_of_the_user_stands_after_the_prompt() -> None:
+    planned = [plan(Start(context=" Her name is Ana. "), profile).prompt for profile in (PROFILE, EVERYTHING)]
+
+    assert planned == ["Sos Carlos.\n\nHer name is Ana."] * 2
+    assert plan(Start(prompt="Be brief.", context="She is Ana."), EVERYTHING).prompt == "Be brief.\n\nShe is Ana."
 
 
 def test_what_clients_may_set_is_taken() -> None:

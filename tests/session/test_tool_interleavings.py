@@ -16,9 +16,21 @@ from structlog.testing import capture_logs
 import session.machine
 from s2s.codec import encode_output
 from s2s.errors import Remedy
-from s2s.events import AudioInput, ContentStarted, ContentType, InputEvent, OutputEvent, StopReason, TextInput, ToolContentStart, ToolUse
+from s2s.events import (
+    AudioInput,
+    ContentStarted,
+    ContentType,
+    InputEvent,
+    OutputEvent,
+    StopReason,
+    TextInput,
+    ToolContentStart,
+    ToolSpec,
+    ToolUse,
+)
 from s2s.models import capabilities
 from s2s.protocol import StreamProtocol
+from session.errors import UnknownCall
 from session.events import (
     End,
     Interrupt,
@@ -27,6 +39,7 @@ from session.events import (
     SessionFailed,
     SessionStarted,
     SpeechChunk,
+    SubmitToolResult,
     ToolAnswered,
     ToolFinished,
     ToolStarted,
@@ -64,6 +77,12 @@ class Kind(StrEnum):
     MALFORMED = "malformed"
     NO_OBJECT = "no-object"
     MISSING = "missing"
+    CLIENTS = "clients"
+    """A tool of the client, which answers."""
+    CLIENTS_TWICE = "clients-twice"
+    """The same, and it answers again."""
+    CLIENTS_LATE = "clients-late"
+    """The same, and it answers when nobody waits any more."""
 
 
 class Event(StrEnum):
@@ -87,6 +106,10 @@ class Event(StrEnum):
     SERVER_LEAVES = "server-leaves"
 
 
+CLIENT_KINDS = (Kind.CLIENTS, Kind.CLIENTS_TWICE, Kind.CLIENTS_LATE)
+CLIENT_SECONDS = 4.17
+"""What a client may take for a call."""
+ERRANDS = tuple(ToolSpec(f"errand{number}", "An errand", '{"type":"object"}') for number in range(5))
 REMEDIES = {Event.DIES: Remedy.RESUME, Event.DIES_SLOWLY: Remedy.BACKOFF, Event.BLOCKED: Remedy.DROP_LAST_AND_RESUME}
 ENDS = (Event.CLIENT_GONE, Event.CLIENT_ENDS, Event.SERVER_LEAVES)
 
@@ -238,6 +261,7 @@ class WatchedStream(ScriptedStream):
             return
         self._log += [(self.number, "words", f"t{number}") for number in range(5) if f"deed{number} returned" in text]
         self._log += [(self.number, "words", f"t{number}") for number in range(5) if f"ghost{number} returned" in text]
+        self._log += [(self.number, "words", f"t{number}") for number in range(5) if f"errand{number} returned" in text]
         self._think()
 
     def _think(self) -> None:
@@ -254,10 +278,10 @@ class WatchedStream(ScriptedStream):
 
     def calls(self, number: int, call: Call) -> None:
         """Call a tool, as a model may get it wrong."""
-        name = f"ghost{number}" if call.kind is Kind.UNKNOWN else f"deed{number}"
+        kind = "ghost" if call.kind is Kind.UNKNOWN else "errand" if call.kind in CLIENT_KINDS else "deed"
         right = json.dumps({"which": number})
         texts = {Kind.TWICE_ENCODED: json.dumps(json.dumps(right)), Kind.MALFORMED: right[:-3], Kind.NO_OBJECT: "[1]", Kind.MISSING: "{}"}
-        self.says(self._nova.calls(f"t{number}", texts.get(call.kind, right), name))
+        self.says(self._nova.calls(f"t{number}", texts.get(call.kind, right), f"{kind}{number}"))
 
     def hears(self, text: str) -> None:
         """Hear the user say something."""
@@ -318,7 +342,8 @@ async def play(case: Case) -> Told:
     """Have the conversation, with the real runner and the real executor."""
     model, deeds, recorder = WatchedModel(case.answers_after), Deeds(case.calls), Recorder()
     told = Told(model, deeds, recorder)
-    machine, playback = make_machine(replace(PLAN, acknowledgement="Un momento.") if case.acknowledges else PLAN)
+    plan = replace(PLAN, client_tools=ERRANDS, client_tool_seconds=CLIENT_SECONDS)
+    machine, playback = make_machine(replace(plan, acknowledgement="Un momento.") if case.acknowledges else plan)
     model.current = lambda: machine._streams.current
     runner = SessionRunner(
         session_id="session-1",
@@ -333,7 +358,7 @@ async def play(case: Case) -> Told:
         model.signed_for = 90.0 + next(at for at, event in case.disturbances if event is Event.RENEWED) + 1.0
     with capture_logs() as logs:
         running = asyncio.create_task(runner.run())
-        listening = asyncio.create_task(listen(runner))
+        listening = asyncio.create_task(listen(runner, case))
         await asyncio.sleep(1.0)
         model.signed_for = None
         model.stream.hears("¿Y mi pedido?")
@@ -360,10 +385,27 @@ async def later(seconds: float, work: Coroutine[None, None, None]) -> None:
     await work
 
 
-async def listen(runner: SessionRunner) -> None:
-    """Be the client that plays what it gets."""
-    while await runner.next_event() is not None:
-        pass
+async def listen(runner: SessionRunner, case: Case) -> None:
+    """Be the client that plays what it gets, and runs errands."""
+    async with asyncio.TaskGroup() as errands:
+        while (event := await runner.next_event()) is not None:
+            if isinstance(event, ToolStarted) and event.name.startswith("errand"):
+                errands.create_task(run_errand(runner, event.tool_use_id, case))
+
+
+async def run_errand(runner: SessionRunner, tool_use_id: str, case: Case) -> None:
+    """Answer a call as it is to be answered."""
+    call = case.calls[int(tool_use_id[1:])]
+    may_be_late = case.has(Event.CLIENT_AWAY) or len(case.calls) > case.limit
+    await asyncio.sleep(CLIENT_SECONDS + 0.29 if call.kind is Kind.CLIENTS_LATE else call.seconds)
+    for attempt in range(2 if call.kind is Kind.CLIENTS_TWICE else 1):
+        is_wanted = attempt == 0 and call.kind is not Kind.CLIENTS_LATE
+        try:
+            await runner.submit(SubmitToolResult(tool_use_id, "done"))
+        except UnknownCall:
+            assert may_be_late or not is_wanted
+        else:
+            assert runner.is_over or is_wanted
 
 
 async def calls(model: WatchedModel, recorder: Recorder, number: int, call: Call) -> None:
