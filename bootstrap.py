@@ -13,10 +13,11 @@ import structlog
 
 from api.health import Check, Health
 from api.health_server import HealthServer
+from auth.interfaces import Authenticator
 from config import ROOT, Settings
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles
-from parts import TEXT_PROFILES, load_assistants, open_database, open_keeper, open_model, open_tools, open_traces
+from parts import TEXT_PROFILES, load_assistants, open_authenticator, open_database, open_keeper, open_model, open_tools, open_traces
 from session.assistant import AssistantProfile
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -24,6 +25,7 @@ from storage.table import Database
 from telemetry.counters import Counters
 from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
+from transports.authentication import Gate
 from transports.origins import OriginPolicy
 from transports.site import Answer, Site, load_assets
 from transports.sockets import PortUnavailable, listen, port_of
@@ -97,6 +99,7 @@ class Application:
         health: knows how the server is.
         site: answers plain HTTP.
         settings: as read.
+        authenticator: tells who a client is.
         counters: of the process.
         lag: of the event loop.
         clock: monotonic seconds.
@@ -111,6 +114,7 @@ class Application:
         health: Health,
         site: Site,
         settings: Settings,
+        authenticator: Authenticator,
         counters: Counters,
         lag: LoopLag,
         clock: Clock,
@@ -121,6 +125,7 @@ class Application:
         self.health = health
         self._site = site
         self._settings = settings
+        self._authenticator = authenticator
         self._counters = counters
         self._lag = lag
         self._clock = clock
@@ -131,12 +136,19 @@ class Application:
 
     async def start(self, listening: Listening) -> None:
         """Begin to serve on sockets, which are closed with the application."""
+        gate = Gate(
+            self._authenticator,
+            self._counters,
+            seconds=self._settings.auth_seconds,
+            grace_seconds=self._settings.token_grace_seconds,
+        )
         self._servers.append(
             WebSocketServer(
                 sockets=listening.main,
                 registry=self.registry,
                 site=self._site,
                 origins=OriginPolicy(self._settings.allowed_origins, self._settings.host),
+                gate=gate,
                 counters=self._counters,
                 clock=self._clock,
                 resume_seconds=self._settings.resume_seconds,
@@ -182,6 +194,7 @@ async def build(
     observers: Sequence[Observer] = (),
     clock: Clock | None = None,
     checks: Mapping[str, Check] | None = None,
+    authenticator: Authenticator | None = None,
 ) -> Application:
     """Put the application together; it serves once `start` is called.
 
@@ -193,6 +206,7 @@ async def build(
         observers: listen beside the log.
         clock: instead of the system's monotonic clock.
         checks: of /ready, beside those of the parts made here.
+        authenticator: instead of the one that the settings choose.
 
     Raises:
         StartFailed: says what is missing.
@@ -203,6 +217,7 @@ async def build(
     found = dict(checks or {})
     resources = AsyncExitStack()
     try:
+        authenticator = authenticator or await open_authenticator(settings, resources, found)
         assistants = load_assistants()
         model = model or await open_model(settings, resources, found)
         if tools is None and database is None:
@@ -236,6 +251,7 @@ async def build(
         health=health,
         site=site,
         settings=settings,
+        authenticator=authenticator,
         counters=counters,
         lag=lag,
         clock=clock,

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import setting_values as read
+from auth.claims import TokenUse
 from s2s.bedrock.interfaces import Transport
 
 ROOT = Path(__file__).resolve().parent
@@ -24,6 +25,7 @@ _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB developer guide, 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
 _ASSISTANT = re.compile(r"[a-z0-9_-]{1,64}")
+_USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-\d_[0-9a-zA-Z]{1,46}")  # Cognito API reference, UserPoolType, Id
 _SHOWN_CHARACTERS = 60
 
 
@@ -32,6 +34,17 @@ class StorageKind(StrEnum):
 
     SQLITE = "sqlite"
     DYNAMODB = "dynamodb"
+
+
+class AuthMode(StrEnum):
+    """Who may come in."""
+
+    NONE = "none"
+    """Everybody, on this machine alone."""
+    OPEN = "open"
+    """Everybody who can reach the server."""
+    COGNITO = "cognito"
+    """Who has a token of an Amazon Cognito user pool."""
 
 
 class ModelHistory(StrEnum):
@@ -204,6 +217,45 @@ class Settings:
         (),
         shown="",
     )
+    auth: AuthMode = _setting(
+        "AUTH",
+        "Who may come in: none, everybody on this machine, so HOST has to be localhost; open, everybody who can reach the server; "
+        "cognito, who has a token of a Cognito user pool.",
+        read.choice(AuthMode),
+        AuthMode.NONE,
+    )
+    cognito_issuer: str = _setting(
+        "COGNITO_ISSUER",
+        "Issuer of the tokens, where COGNITO_USER_POOL_ID does not name it; https unless it is on this machine.",
+        read.issuer,
+        "",
+    )
+    cognito_user_pool_id: str = _setting(
+        "COGNITO_USER_POOL_ID",
+        "User pool whose tokens are taken, like us-east-1_AbCdEf123.",
+        read.matching(_USER_POOL_ID, "the id of a user pool like us-east-1_AbCdEf123"),
+        "",
+    )
+    cognito_client_ids: tuple[str, ...] = _setting(
+        "COGNITO_CLIENT_IDS", "App clients of the user pool whose tokens are taken, separated by commas.", read.names, (), shown=""
+    )
+    cognito_token_use: TokenUse = _setting(
+        "COGNITO_TOKEN_USE",
+        "Which tokens are taken: access, or id, which tell the e-mail address as well.",
+        read.choice(TokenUse),
+        TokenUse.ACCESS,
+    )
+    operators_group: str = _setting(
+        "OPERATORS_GROUP", "Group of the user pool whose members may see and end everything.", read.text, "operators"
+    )
+    auth_seconds: int = _setting("AUTH_SECONDS", "How long a client may take to say who it is.", read.number(1, 60), 5, unit="seconds")
+    token_grace_seconds: int = _setting(
+        "TOKEN_GRACE_SECONDS",
+        "How long a conversation may go on when its token has expired: the first half for a new token, the second for the last turn.",
+        read.number(0, 600),
+        60,
+        unit="seconds",
+    )
     max_sessions: int = _setting(
         "MAX_SESSIONS", "Conversations at once; one more is told that all lines are busy.", read.number(1, 10_000), 20
     )
@@ -283,9 +335,31 @@ class Settings:
                     problems.append(_problem(name, text, str(error), secret=setting.metadata["secret"]))
         if values.get("model_transport") is Transport.CRT and str(values.get("model_endpoint", "")).startswith("http:"):
             problems.append("BEDROCK_TRANSPORT=crt speaks to https endpoints alone, and AWS_ENDPOINT_URL_BEDROCK_RUNTIME is none")
+        settings = cls(**values)
+        if not any(problem.startswith(("AUTH=", "COGNITO_")) for problem in problems):
+            problems.extend(settings._problems_of_auth())
         if problems:
             raise SettingsError(tuple(problems))
-        return cls(**values)
+        return settings
+
+    @property
+    def issuer(self) -> str:
+        """Issuer of the tokens; empty where none is named."""
+        region, _, _ = self.cognito_user_pool_id.partition("_")
+        own = f"https://cognito-idp.{region}.amazonaws.com/{self.cognito_user_pool_id}"
+        return self.cognito_issuer or (own if self.cognito_user_pool_id else "")
+
+    def _problems_of_auth(self) -> list[str]:
+        """Return what is wrong between settings that are right each by itself."""
+        match self.auth:
+            case AuthMode.NONE if not read.is_loopback(self.host):
+                cure = "AUTH=cognito (docs/how-to/authenticate.md), AUTH=open in a closed network, or HOST=localhost"
+                return [f"AUTH=none lets everybody in who reaches HOST={self.host}, which is not this machine alone: set {cure}"]
+            case AuthMode.COGNITO:
+                found = {"COGNITO_USER_POOL_ID or COGNITO_ISSUER": self.issuer, "COGNITO_CLIENT_IDS": self.cognito_client_ids}
+                return [f"{name} is needed with AUTH=cognito" for name, value in found.items() if not value]
+            case _:
+                return []
 
 
 _WINNERS = {"AWS_DEFAULT_REGION": "AWS_REGION", "HTTPS_PROXY": "https_proxy", "NO_PROXY": "no_proxy"}

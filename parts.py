@@ -13,7 +13,9 @@ from typing import Final
 import structlog
 
 from api.health import Check
-from config import ASSISTANTS, LOCAL_FOLDER, ModelHistory, Settings, StorageKind
+from auth.anonymous import AnonymousAuthenticator
+from auth.interfaces import Authenticator
+from config import ASSISTANTS, LOCAL_FOLDER, AuthMode, ModelHistory, Settings, StorageKind
 from local_emulator import EmulatorFailed, LocalEmulator
 from observers.trace_files import TraceFiles
 from s2s.bedrock.client import NovaSonicClient, region_endpoint
@@ -161,6 +163,19 @@ async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping
     return client
+
+
+async def open_authenticator(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> Authenticator:
+    """Return what tells who a client is, and add its check where there is something to look at.
+
+    Raises:
+        StartFailed: it is not made.
+    """
+    if settings.auth is AuthMode.COGNITO:
+        raise StartFailed("AUTH=cognito is not offered yet")
+    if settings.auth is AuthMode.OPEN:
+        log.warning("auth.open", reason=f"AUTH=open: everybody who reaches HOST={settings.host} may do everything")
+    return AnonymousAuthenticator()
 
 
 async def open_database(settings: Settings, resources: AsyncExitStack) -> Database:

@@ -1,6 +1,7 @@
 """How the values of settings are read: each function takes a variable's text and returns its value, or raises ValueError."""
 
 import base64
+import ipaddress
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -69,6 +70,28 @@ def endpoint(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise ValueError("must be an address like https://host:port")
     return value.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether this machine alone can reach an address that is listened on."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def issuer(value: str) -> str:
+    """Return the address of an issuer of tokens, as its tokens name it."""
+    address = endpoint(value)
+    parts = urlsplit(address)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https://: whoever changes the keys on their way can be anybody")
+    return address
+
+
+def names(value: str) -> tuple[str, ...]:
+    """Return names that are separated by commas."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def existing_file(value: str) -> Path:

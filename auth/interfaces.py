@@ -9,8 +9,18 @@ class TokenRefused(Exception):
     """The token is missing, malformed, forged, expired or another's; the message says which, for the log, and shows nothing of it."""
 
 
+class TokenOutdated(TokenRefused):
+    """The token was good once."""
+
+
+class OtherUser(TokenRefused):
+    """The token is good, and belongs to somebody else than the client says it is."""
+
+
 class KeysUnavailable(Exception):
     """Nobody can be authenticated now: the keys of the issuer cannot be had."""
+
+    code = "auth_unavailable"
 
 
 class Authenticator(Protocol):
@@ -25,7 +35,7 @@ class Authenticator(Protocol):
 
         Args:
             token: as the client sent it; empty when it sent none.
-            claimed_user: who the client says it is; believed only where no token is needed.
+            claimed_user: who the client says it is; believed only where no token is needed, else it must be who the token says.
 
         Raises:
             TokenRefused: nobody has it.

@@ -2,7 +2,9 @@
 
 SessionError
 ├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooSlow, NotAllowed,
+│                        UnsupportedFormat, UnknownPatient,
 │                        ResumeRefused, UnknownCall
+├── AuthenticationError  who the client is: NotAuthenticated, TokenExpired, Forbidden, AuthUnavailable
 ├── AdmissionError       not now: ServerBusy, ServerLeaving
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
@@ -85,6 +87,18 @@ class TooSlow(ClientError):
     retryable = True
 
 
+class UnsupportedFormat(ClientError):
+    """Audio in a format that this server does not decode."""
+
+    code, status, message = "unsupported_format", 415, "This server cannot read audio of this format."
+
+
+class UnknownPatient(ClientError):
+    """A patient that nobody knows, or that is not this client's."""
+
+    code, status, message = "unknown_patient", 404, "There is no such patient."
+
+
 class NotAllowed(ClientError):
     """A choice that the assistant does not offer, for instance an unknown assistant or voice."""
 
@@ -101,6 +115,36 @@ class UnknownCall(ClientError):
     """A result of a tool call that does not wait for one: it never was, it was answered, or it took too long."""
 
     code, status, message = "unknown_call", 404, "No tool call with this id waits for a result."
+
+
+class AuthenticationError(SessionError):
+    """Nobody knows who the client is, or it wants what is not its own."""
+
+    code, close_code, status = "not_authenticated", 4401, 401
+    message = "Please sign in."
+
+
+class NotAuthenticated(AuthenticationError):
+    """The client sent no token, not in time, or one that is not accepted."""
+
+
+class TokenExpired(AuthenticationError):
+    """The token was good and is not any more: the client needs a new one. In a conversation it has a grace time to send it."""
+
+    code, message = "token_expired", "Your sign-in has expired. Please sign in again."
+
+
+class Forbidden(AuthenticationError):
+    """The client is known, and may not do this; or it says that it is somebody else than its token does."""
+
+    code, close_code, status, message = "forbidden", 4403, 403, "You may not do this."
+
+
+class AuthUnavailable(AuthenticationError):
+    """Nobody can be authenticated now: the keys of the issuer cannot be had."""
+
+    code, close_code, status, retryable = "auth_unavailable", 1013, 503, True
+    message = "Nobody can sign in at the moment. Please try again in a moment."
 
 
 class AdmissionError(SessionError):

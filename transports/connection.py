@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
+from auth.principal import Principal
 from session.errors import ClientError, InternalError, SessionError, WrongOrder
 from session.events import Command, End, SendAudio, SendText, Start
 from session.interfaces import Clock
@@ -73,7 +74,7 @@ class Connection:
         clock: monotonic seconds.
         clocks: the same and wall-clock time in milliseconds, for dialects.
         counters: gets `frame_*` and `connection_*`.
-        principal: who the client is; empty for anybody.
+        principal: who the client is.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Connection:
         clock: Clock,
         clocks: Clocks,
         counters: Counters,
-        principal: str = "",
+        principal: Principal,
     ) -> None:
         self._socket = socket
         self._attachments = attachments
@@ -217,7 +218,7 @@ class Connection:
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
         await self._end_session()
         try:
-            attachment = self._attachments.begin(start, dialect, self._principal, is_lasting=is_lasting)
+            attachment = self._attachments.begin(start, dialect, self._principal.user_id, is_lasting=is_lasting)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._hold(attachment, 0)
@@ -228,7 +229,7 @@ class Connection:
             raise WrongOrder("This connection has a session.")
         await self._end_session()
         try:
-            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._principal)
+            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._principal.user_id)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._dialect, runner = attachment.dialect, attachment.runner

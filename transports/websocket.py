@@ -18,6 +18,7 @@ from session.interfaces import Clock
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
 from transports.attachments import Adopter, Attachments
+from transports.authentication import Gate, without_tokens
 from transports.connection import Connection
 from transports.dialects.binary import SUBPROTOCOL
 from transports.dialects.detection import Clocks
@@ -46,6 +47,7 @@ class WebSocketServer:
         registry: admits sessions.
         site: answers plain HTTP.
         origins: which pages may connect.
+        gate: asks every client who it is.
         counters: counts connections and frames.
         clock: monotonic seconds.
         resume_seconds: how long a session waits for a client that lost its connection; 0 ends it at once.
@@ -60,6 +62,7 @@ class WebSocketServer:
         registry: SessionRegistry,
         site: Site,
         origins: OriginPolicy,
+        gate: Gate,
         counters: Counters,
         clock: Clock,
         resume_seconds: float = 0,
@@ -70,6 +73,7 @@ class WebSocketServer:
         self._registry = registry
         self._site = site
         self._origins = origins
+        self._gate = gate
         self._counters = counters
         self._clock = clock
         self._clocks = Clocks(lambda: int(clock.now() * 1000), lambda: time.time_ns() // 1_000_000)
@@ -109,10 +113,15 @@ class WebSocketServer:
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
         with structlog.contextvars.bound_contextvars(connection=secrets.token_hex(4)):
-            client = Connection(connection, self._attachments, clock=self._clock, clocks=self._clocks, counters=self._counters)
+            principal = await self._gate.enter(connection, self._clocks)
+            if principal is None:
+                return
+            client = Connection(
+                connection, self._attachments, principal=principal, clock=self._clock, clocks=self._clocks, counters=self._counters
+            )
             await client.run()
 
-    async def _process_request(self, _connection: ServerConnection, request: Request) -> Response | None:
+    async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         if not any("websocket" in value.lower() for value in request.headers.get_all("Upgrade")):
             return await self._site.respond(request)
         if self._registry.is_leaving:
@@ -120,9 +129,15 @@ class WebSocketServer:
         if not self._origins.allows(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             self._counters.add("origin_refused")
             return refuse(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect; see ALLOWED_ORIGINS.")
-        return None
+        return await self._gate.admit(connection, request)
 
 
 def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Take ours if the client knows it; a client with other subprotocols is served by its first frame."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+    """Take ours if the client knows it; a client with other subprotocols is served by its first frame.
+
+    Browsers give up when they offer some and none is taken: beside a token any other one is.
+    """
+    if SUBPROTOCOL in offered:
+        return Subprotocol(SUBPROTOCOL)
+    others = without_tokens(offered)
+    return others[0] if others and len(others) < len(offered) else None

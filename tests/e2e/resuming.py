@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from auth.anonymous import AnonymousAuthenticator
 from bench.positions import Verdict, compare
 from bench.resumable_client import ResumableClient
 from nova_sonic_local.options import BrainFactory, Options
@@ -18,6 +19,7 @@ from session.assistant import AssistantLanguage, AssistantProfile
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
 from tests.session.doubles import LoopClock, ScriptedTools
+from transports.authentication import Gate
 from transports.origins import OriginPolicy
 from transports.site import Site
 from transports.sockets import listen, port_of
@@ -62,6 +64,7 @@ async def serving(folder: Path, brain: str | BrainFactory = "echo", resume_secon
             registry=registry,
             site=Site({}, {}),
             origins=OriginPolicy(),
+            gate=Gate(AnonymousAuthenticator(), counters),
             counters=counters,
             clock=LoopClock(),
             resume_seconds=resume_seconds,

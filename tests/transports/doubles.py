@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from auth.anonymous import AnonymousAuthenticator
+from auth.interfaces import Authenticator
 from s2s.errors import ModelError, Remedy
 from s2s.events import AudioInput, ContentEnd, InputEvent, OutputEvent, TextInput, ToolSpec
 from session.assistant import AssistantProfile, parse_assistant
@@ -13,6 +15,7 @@ from session.interfaces import ToolOutcome
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
 from transports.attachments import Adopter
+from transports.authentication import Gate
 from transports.origins import OriginPolicy
 from transports.site import Site
 from transports.sockets import listen, port_of
@@ -176,6 +179,7 @@ async def running_server(
     open_seconds: float = 10,
     resume_seconds: float = 0,
     adopter: Adopter | None = None,
+    authenticator: Authenticator | None = None,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
     registry = registry_of(model, max_sessions)
@@ -186,6 +190,7 @@ async def running_server(
         registry=registry,
         site=site or Site({}, {}),
         origins=OriginPolicy(origins),
+        gate=Gate(authenticator or AnonymousAuthenticator(), counters),
         counters=counters,
         clock=LoopClock(),
         open_seconds=open_seconds,
