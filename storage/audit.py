@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     CONNECTED = "connected"
     AUTHENTICATED = "authenticated"
     SESSION_BEGAN = "session_began"
+    SESSION_RESUMED = "session_resumed"
+    """The session came from another connection of its client."""
     SESSION_ENDED = "session_ended"
     DISCONNECTED = "disconnected"
     STATUS_SET = "status_set"

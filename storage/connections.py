@@ -117,8 +117,9 @@ class Connections:
 
     async def reopen(self, info: ConnectionInfo) -> bool:
         """Write a living connection over the end that a sweep has noted; False if it was ended by somebody who meant it."""
+        may_live = (Absent(PARTITION), Equals("status", ConnectionStatus.CONNECTED), Equals("endedBy", EndedBy.SWEEP))
         try:
-            await self.table.put(_to_item(info), AnyOf((Absent(PARTITION), Equals("endedBy", EndedBy.SWEEP))))
+            await self.table.put(_to_item(info), AnyOf(may_live))
         except ConditionFailed:
             return False
         return True
@@ -135,8 +136,8 @@ class Connections:
             writes: list[Write] = [Change(_key(connection_id), _ending(after), Equals("status", ConnectionStatus.CONNECTED))]
             if before.process:
                 expires = int((now + REQUEST_LIFE).timestamp())
-                place: dict[str, Value] = {PARTITION: _inbox(before.process), SORT: f"CLOSE#{connection_id}"}
-                writes.append(Put({**place, "connectionId": connection_id, TTL_ATTRIBUTE: expires}))
+                key = _request_key(before)
+                writes.append(Put({PARTITION: key.partition, SORT: key.sort, "connectionId": connection_id, TTL_ATTRIBUTE: expires}))
             try:
                 await self.table.transact(writes)
             except ConditionFailed:
@@ -151,10 +152,12 @@ class Connections:
             (Equals("status", ConnectionStatus.CONNECTED), Equals("endedBy", EndedBy.OPERATOR), Equals("endedBy", EndedBy.SWEEP))
         )
         try:
-            item = await self.table.update(_key(connection_id), change, AllOf((Present(PARTITION), wanted)))
+            info = _from_item(await self.table.update(_key(connection_id), change, AllOf((Present(PARTITION), wanted))))
         except ConditionFailed:
             return None
-        return _from_item(item)
+        if info.process:
+            await self.table.delete(_request_key(info))
+        return info
 
     async def take_requests(self, process: str) -> tuple[str, ...]:
         """Return the connections that others want this process to close, each once."""
@@ -199,6 +202,11 @@ def _key(connection_id: str) -> Key:
 
 def _inbox(process: str) -> str:
     return f"PROCESS#{process}"
+
+
+def _request_key(info: ConnectionInfo) -> Key:
+    """Return where its process finds the request to close a connection."""
+    return Key(_inbox(info.process), f"CLOSE#{info.connection_id}")
 
 
 def _may_be_written(info: ConnectionInfo) -> Condition | None:

@@ -141,6 +141,16 @@ async def test_an_end_can_be_taken_back_unless_the_connection_is_gone(connection
     assert await connections.restore("c9") is None
 
 
+@pytest.mark.req("S2-19")
+async def test_an_end_that_was_taken_back_is_no_request_any_more(connections: Connections) -> None:
+    await connections.write([info()])
+    await connections.end("c1")
+    await connections.restore("c1")
+
+    assert await connections.take_requests("p1") == ()
+    assert await connections.write([info(session_id="s1")]) == frozenset()
+
+
 @pytest.mark.req("S2-20")
 async def test_connections_without_activity_for_an_hour_are_swept(connections: Connections, clock: StandingClock) -> None:
     await connections.write([info("old"), info("older", last_activity=NOW - HOUR), info("gone").ended(NOW, EndedBy.OWNER)])
