@@ -99,6 +99,18 @@ class UnknownPatient(ClientError):
     code, status, message = "unknown_patient", 404, "There is no such patient."
 
 
+class UnsupportedFormat(ClientError):
+    """Audio in a format that this server does not decode."""
+
+    code, close_code, status, message = "unsupported_format", 1003, 415, "This server cannot read audio of this format."
+
+
+class UnknownPatient(ClientError):
+    """A patient that nobody knows, or that is not this client's."""
+
+    code, status, message = "unknown_patient", 404, "There is no such patient."
+
+
 class NotAllowed(ClientError):
     """A choice that the assistant does not offer, for instance an unknown assistant or voice."""
 

@@ -6,6 +6,8 @@ The model needs silence to end a turn, and any audio to keep the stream; clients
 SILENCE_AFTER_SECONDS = 0.5
 """A client that sends no audio for this long is taken as silent, and silence is sent for it: the model needs it to end a turn and to keep
 the stream. Half a second is more than busy browsers hold a microphone's frames back (267 ms at most, measured on a loaded machine)."""
+LONG_PIECE_MS = 250.0
+"""Recorders of browsers hand over what they recorded every 0.1 to 2 s; microphones send 11 to 86 pieces a second."""
 SILENCE_EVERY_SECONDS = 0.1
 """Length and distance of the further pieces of silence."""
 
@@ -26,10 +28,10 @@ class Silence:
         """Take note that the session listens from now on."""
         self._covered_until = now
 
-    def heard(self, now: float) -> None:
-        """Take note of audio of the user."""
+    def heard(self, now: float, duration_ms: float = 0.0) -> None:
+        """Take note of audio of the user; after a long piece the next one may take as long."""
         self._covered_until = now
-        self._patience = SILENCE_AFTER_SECONDS
+        self._patience = SILENCE_AFTER_SECONDS + (duration_ms / 1_000 if duration_ms > LONG_PIECE_MS else 0.0)
 
     def microphone_closed(self) -> None:
         """Take note that no more audio comes for now: nobody waits for it."""

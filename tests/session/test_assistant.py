@@ -127,9 +127,9 @@ def test_a_choice_that_does_not_exist_is_refused(start: Start, complaint: str) -
 
 
 def test_what_the_server_knows_of_the_user_stands_after_the_prompt() -> None:
-    planned = [plan(Start(context=" Her name is Ana. "), profile).prompt for profile in (PROFILE, EVERYTHING)]
+    planned = plan(Start(context=" Her name is Ana. "))
 
-    assert planned == ["Sos Carlos.\n\nHer name is Ana."] * 2
+    assert planned.prompt == "Sos Carlos.\n\nHer name is Ana."
     assert plan(Start(prompt="Be brief.", context="She is Ana."), EVERYTHING).prompt == "Be brief.\n\nShe is Ana."
 
 

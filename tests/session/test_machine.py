@@ -478,6 +478,15 @@ def test_speech_after_silence_restores_the_patience() -> None:
     assert talk.machine.next_deadline() == pytest.approx(0.7 + SILENCE_AFTER_SECONDS)
 
 
+def test_a_recorder_that_hands_over_a_second_at_a_time_is_given_as_long_for_the_next() -> None:
+    talk = opened()
+    talk.now = 1.0
+    talk.give(SendAudio(bytes(32_000)))
+
+    assert silences(talk, 2.4) == []
+    assert [round(missing_ms) for _, missing_ms in silences(talk, 2.5)] == [1_500]
+
+
 def test_a_closed_microphone_is_silent_at_once() -> None:
     talk = opened()
     talk.now = 1.0
