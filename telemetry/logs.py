@@ -5,6 +5,7 @@ logged, and libraries that would log whole requests and frames at DEBUG are kept
 """
 
 import logging
+import re
 import sys
 from typing import Final, TextIO
 
@@ -13,6 +14,14 @@ from structlog.typing import Processor
 
 _QUIET: Final = ("smithy_core", "smithy_http", "smithy_aws_core", "smithy_aws_event_stream", "aws_sdk_bedrock_runtime", "aws_sdk_signers")
 _HELD_AT_WARNING: Final = (*_QUIET, "botocore", "boto3", "urllib3", "s3transfer", "websockets", "aiohttp.access", "asyncio")
+
+_QUOTED: Final = re.compile(r"""'.*'|"[^"]*'[^"]*\"""", re.DOTALL)
+"""A text as repr() writes it; members that messages name are in double quotes, and stay."""
+
+
+def without_quotes(message: str) -> str:
+    """Return a message without what it quotes: a client is told its own words, and the log is not."""
+    return _QUOTED.sub("'...'", message)
 
 
 def configure(level: str, *, as_json: bool, stream: TextIO = sys.stderr) -> None:

@@ -86,3 +86,12 @@ def test_libraries_that_log_contents_stay_quiet_even_with_debug(name: str) -> No
     logging.getLogger(name).warning("something is wrong")
 
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["something is wrong"]
+
+
+@pytest.mark.parametrize("said", ["12345678", "D'Angelo", 'a "b" c', 'D\'Angelo "Juan"', "a\nb", ""])
+def test_what_a_message_quotes_stays_out_of_the_log(said: str) -> None:
+    assert logs.without_quotes(f"There is no assistant {said!r}.") == "There is no assistant '...'."
+
+
+def test_the_members_that_a_message_names_stay() -> None:
+    assert logs.without_quotes('"seq" must be a whole number.') == '"seq" must be a whole number.'
