@@ -5,7 +5,7 @@ SessionError
 │                        UnsupportedFormat, UnknownPatient,
 │                        ResumeRefused, UnknownCall
 ├── AuthenticationError  who the client is: NotAuthenticated, TokenExpired, Forbidden, AuthUnavailable
-├── AdmissionError       not now: ServerBusy, ServerLeaving
+├── AdmissionError       not now: ServerBusy, ServerLeaving, TooMany
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
 """
@@ -20,6 +20,7 @@ class SessionError(Exception):
 
     Args:
         message: what the client should know; replaces the class's own message.
+        retry_after: seconds after which trying again can help; replaces the class's own.
     """
 
     code: ClassVar[str] = "internal"
@@ -29,14 +30,17 @@ class SessionError(Exception):
     """HTTP status when the error answers a request."""
     retryable: ClassVar[bool] = False
     message: ClassVar[str] = "Something went wrong on our side."
+    waits: ClassVar[int | None] = None
+    """Seconds after which trying again can help; None where nobody knows."""
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", retry_after: int | None = None) -> None:
         self.text = message or self.message
+        self.retry_after = self.waits if retry_after is None else retry_after
         super().__init__(self.text)
 
     def event(self, ref: str = "") -> SessionFailed:
         """Return the event that tells the client."""
-        return SessionFailed(self.code, self.text, self.retryable, ref)
+        return SessionFailed(self.code, self.text, self.retryable, ref, self.retry_after)
 
 
 class InternalError(SessionError):
@@ -91,18 +95,6 @@ class UnsupportedFormat(ClientError):
     """Audio in a format that this server does not decode."""
 
     code, status, message = "unsupported_format", 415, "This server cannot read audio of this format."
-
-
-class UnknownPatient(ClientError):
-    """A patient that nobody knows, or that is not this client's."""
-
-    code, status, message = "unknown_patient", 404, "There is no such patient."
-
-
-class UnsupportedFormat(ClientError):
-    """Audio in a format that this server does not decode."""
-
-    code, close_code, status, message = "unsupported_format", 1003, 415, "This server cannot read audio of this format."
 
 
 class UnknownPatient(ClientError):
@@ -169,12 +161,21 @@ class ServerBusy(AdmissionError):
     """All places are taken."""
 
     message = "All lines are busy. Please try again in a moment."
+    waits = 5
 
 
 class ServerLeaving(AdmissionError):
     """The server is shutting down."""
 
     code, close_code, message = "server_leaving", 1012, "The server is restarting. Please connect again."
+    waits = 2
+
+
+class TooMany(AdmissionError):
+    """One client wants more than its share: sessions, connections, or messages faster than anybody speaks or types."""
+
+    code, close_code, status, message = "too_many", 4429, 429, "This is too much at once. Please wait a moment."
+    waits = 5
 
 
 class ModelFailure(SessionError):
@@ -198,12 +199,14 @@ class ModelBusy(ModelFailure):
     """The service throttles."""
 
     code, close_code, status, message = "model_busy", 1013, 503, "The assistant is busy. Please try again in a moment."
+    waits = 5
 
 
 class ModelUnreachable(ModelFailure):
     """The service cannot be reached, or does not answer in time."""
 
     code, status, message = "model_unreachable", 504, "The assistant cannot be reached. Please try again in a moment."
+    waits = 5
 
 
 class ModelTimeLimit(ModelFailure):

@@ -18,7 +18,7 @@ BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
 
 PURE = {
     "s2s": frozenset({"bedrock"}),
-    "session": frozenset({"keeper", "registry", "runner"}),
+    "session": frozenset({"keeper", "registry", "runner", "stream_quota"}),
     "transports/dialects": frozenset(),
 }
 """Folders of pure modules, with what in them is not pure (docs/discussion/structure.md)."""

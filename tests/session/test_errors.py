@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from s2s import failures
-from session.errors import ClientError, InternalError, ModelLost, ModelRefused, NotAllowed, SessionError, model_failure
+from session.errors import ClientError, InternalError, ModelLost, ModelRefused, NotAllowed, SessionError, TooMany, model_failure
 from session.events import SessionFailed
 
 CLOSE_CODES = {1000, 1008, 1009, 1011, 1012, 1013, 4401, 4403, 4429}
@@ -21,7 +21,8 @@ def family(base: type[SessionError]) -> Iterator[type[SessionError]]:
 def test_every_error_is_complete(kind: type[SessionError]) -> None:
     event = kind().event("ref-1")
 
-    assert event == SessionFailed(kind.code, kind.message, kind.retryable, "ref-1")
+    assert event == SessionFailed(kind.code, kind.message, kind.retryable, "ref-1", kind.waits)
+    assert kind.retryable or kind.waits is None
     assert event.message.endswith(".")
     assert kind.close_code in CLOSE_CODES
     assert 400 <= kind.status < 600
@@ -36,6 +37,10 @@ def test_only_our_own_bugs_and_a_lost_model_close_with_1011() -> None:
 
 def test_a_message_of_its_own_replaces_that_of_the_class() -> None:
     assert NotAllowed("No such voice.").event() == SessionFailed("not_allowed", "No such voice.", retryable=False)
+
+
+def test_a_time_of_its_own_replaces_that_of_the_class() -> None:
+    assert (TooMany().event().retry_after, TooMany(retry_after=60).event().retry_after) == (TooMany.waits, 60)
 
 
 def test_every_failure_of_the_model_has_something_to_tell() -> None:
