@@ -10,6 +10,8 @@ class ClientLink:
 
     principal: str = ""
     """Who started the session; empty for anybody."""
+    caller: str = ""
+    """Whom its attempts are counted for, over sessions: a user, or an address; empty for nobody in particular."""
     input_hertz: int = 16_000
     """Rate of its audio."""
     handle: str = ""

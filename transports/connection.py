@@ -16,7 +16,6 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from auth.principal import Principal
 from session.errors import ClientError, InternalError, SessionError, WrongOrder
 from session.events import Command, End, SendAudio, SendText, Start
 from session.interfaces import Clock
@@ -26,6 +25,7 @@ from telemetry.logs import without_quotes
 from transports.attachments import Attachment, Attachments
 from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, dialect_of_stranger
 from transports.dialects.interface import Acknowledge, Action, Dialect, Frame, Lasting, Numbered, Reply, Resume, Resumed, Told
+from transports.directory import LiveConnection
 from transports.flow import ClientFlow
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class Connection:
         clock: monotonic seconds.
         clocks: the same and wall-clock time in milliseconds, for dialects.
         counters: gets `frame_*` and `connection_*`.
-        principal: who the client is.
+        live: who the client is, and what is told of the connection.
     """
 
     def __init__(
@@ -86,19 +86,21 @@ class Connection:
         clock: Clock,
         clocks: Clocks,
         counters: Counters,
-        principal: Principal,
+        live: LiveConnection,
     ) -> None:
         self._socket = socket
         self._attachments = attachments
         self._clock = clock
         self._clocks = clocks
         self._counters = counters
-        self._principal = principal
+        self._live = live
+        live.close = self.close
         self._flow = ClientFlow(clock.now())
         self._dialect: Dialect | None = by_subprotocol(socket.subprotocol, clocks)
         self._tasks: asyncio.TaskGroup | None = None
         self._session: _Session | None = None
         self._is_replaced = False
+        self._is_shown_out = False
         self._strikes = 0
         self._frames = 0
 
@@ -116,6 +118,7 @@ class Connection:
         except* Exception as failure:  # noqa: BLE001 - the task root of a connection
             await self._crashed(failure.exceptions[0])
         finally:
+            self._live.close = None
             self._counters.add("connection_closed")
             dropped = self._dialect.dropped_frames if self._dialect else 0
             self._counters.add("frame_dropped", dropped)
@@ -132,6 +135,12 @@ class Connection:
         self._session = None
         self._tasks.create_task(self._socket.close(REPLACED_CLOSE_CODE, "another connection has the session"))
 
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection from outside; a session that it has ends, as if its client had left."""
+        if self._tasks is not None:
+            self._is_shown_out = True
+            self._tasks.create_task(self._socket.close(code, reason))
+
     async def _read(self) -> bool:
         """Work off frames until the socket ends; those that came just before it are still there and count.
 
@@ -142,6 +151,7 @@ class Connection:
             while not self._is_replaced:
                 frame = await self._receive()
                 self._frames += 1
+                self._live.active(self._clock.now())
                 if self._frames % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
                 try:
@@ -149,6 +159,8 @@ class Connection:
                 except SessionError as error:
                     await self._refuse(error, frame)
         except ConnectionClosed as closed:
+            if self._is_shown_out:
+                return False
             return closed.rcvd is None or (bool(closed.rcvd_then_sent) and closed.rcvd.code not in GOODBYES)
         except TimeoutError:
             await self._socket.close(IDLE_CLOSE_CODE, "no session for too long")
@@ -219,7 +231,7 @@ class Connection:
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
         await self._end_session()
         try:
-            attachment = self._attachments.begin(start, dialect, self._principal.user_id, is_lasting=is_lasting)
+            attachment = self._attachments.begin(start, dialect, self._live.principal.user_id, is_lasting=is_lasting)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._hold(attachment, 0)
@@ -230,7 +242,7 @@ class Connection:
             raise WrongOrder("This connection has a session.")
         await self._end_session()
         try:
-            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._principal.user_id)
+            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._live.principal.user_id)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._dialect, runner = attachment.dialect, attachment.runner
@@ -251,6 +263,8 @@ class Connection:
         if self._tasks is None:
             raise RuntimeError("run() has not been called")
         attachment.holder = self
+        attachment.runner.client.caller = self._live.caller
+        self._live.carries(attachment.runner.session_id)
         self._flow.input_hertz = attachment.runner.client.input_hertz
         writing = self._tasks.create_task(self._write(attachment, number, greeting))
         acknowledging = self._tasks.create_task(self._acknowledge(attachment)) if attachment.is_lasting else None

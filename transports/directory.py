@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from auth.principal import Principal
-from session.interfaces import Clock
 from transports.addresses import counted_as
 from transports.interfaces import ConnectionWatcher, NobodyWatches
 
@@ -76,12 +75,10 @@ class Directory:
 
     Args:
         watcher: is told of them.
-        clock: monotonic seconds.
         stored_seconds: how long a connection waits for the note of it to be kept.
     """
 
-    def __init__(self, clock: Clock, watcher: ConnectionWatcher | None = None, stored_seconds: float = STORED_SECONDS) -> None:
-        self._clock = clock
+    def __init__(self, watcher: ConnectionWatcher | None = None, stored_seconds: float = STORED_SECONDS) -> None:
         self._watcher = watcher or NobodyWatches()
         self._stored_seconds = stored_seconds
         self._live: dict[str, LiveConnection] = {}

@@ -17,11 +17,13 @@ from websockets.typing import Subprotocol
 from session.interfaces import Clock
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
+from transports.addresses import client_address
 from transports.attachments import Adopter, Attachments
 from transports.authentication import Gate, without_tokens
 from transports.connection import Connection
 from transports.dialects.binary import SUBPROTOCOL
 from transports.dialects.detection import Clocks
+from transports.directory import Directory, LiveConnection
 from transports.origins import OriginPolicy
 from transports.site import Site, refuse
 from transports.sockets import BACKLOG
@@ -37,6 +39,7 @@ PING_SECONDS: Final = 20
 OPEN_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 3
 RETRY_AFTER_SECONDS: Final = "2"
+CONNECTION_ID_BYTES: Final = 8
 
 
 class WebSocketServer:
@@ -52,7 +55,9 @@ class WebSocketServer:
         clock: monotonic seconds.
         resume_seconds: how long a session waits for a client that lost its connection; 0 ends it at once.
         adopter: finds sessions that other processes had.
+        directory: knows the open connections.
         open_seconds: a client that takes longer to say what it wants is dropped.
+        ping_seconds: how often a client is asked whether it is still there, and how long it may take to answer.
     """
 
     def __init__(
@@ -67,7 +72,9 @@ class WebSocketServer:
         clock: Clock,
         resume_seconds: float = 0,
         adopter: Adopter | None = None,
+        directory: Directory | None = None,
         open_seconds: float = OPEN_SECONDS,
+        ping_seconds: float = PING_SECONDS,
     ) -> None:
         self._sockets = tuple(sockets)
         self._registry = registry
@@ -78,7 +85,9 @@ class WebSocketServer:
         self._clock = clock
         self._clocks = Clocks(lambda: int(clock.now() * 1000), lambda: time.time_ns() // 1_000_000)
         self._attachments = Attachments(registry, counters, resume_seconds, adopter)
+        self._directory = directory or Directory()
         self._open_seconds = open_seconds
+        self._ping_seconds = ping_seconds
         self._servers: list[Server] = []
 
     async def start(self) -> None:
@@ -94,8 +103,8 @@ class WebSocketServer:
                 max_size=MAX_MESSAGE_BYTES,
                 max_queue=QUEUED_FRAMES,
                 write_limit=WRITE_LIMIT_BYTES,
-                ping_interval=PING_SECONDS,
-                ping_timeout=PING_SECONDS,
+                ping_interval=self._ping_seconds,
+                ping_timeout=self._ping_seconds,
                 open_timeout=self._open_seconds,
                 close_timeout=CLOSE_SECONDS,
                 server_header=None,
@@ -112,14 +121,15 @@ class WebSocketServer:
             each.close()
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
-        with structlog.contextvars.bound_contextvars(connection=secrets.token_hex(4)):
+        connection_id = secrets.token_hex(CONNECTION_ID_BYTES)
+        with structlog.contextvars.bound_contextvars(connection=connection_id):
             principal = await self._gate.enter(connection, self._clocks)
             if principal is None:
                 return
-            client = Connection(
-                connection, self._attachments, principal=principal, clock=self._clock, clocks=self._clocks, counters=self._counters
-            )
-            await client.run()
+            live = LiveConnection(connection_id, principal, *_origin_of(connection))
+            client = Connection(connection, self._attachments, live=live, clock=self._clock, clocks=self._clocks, counters=self._counters)
+            async with self._directory.entered(live, lambda: connection.close_code):
+                await client.run()
 
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         if not any("websocket" in value.lower() for value in request.headers.get_all("Upgrade")):
@@ -141,3 +151,10 @@ def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprot
         return Subprotocol(SUBPROTOCOL)
     others = without_tokens(offered)
     return others[0] if others and len(others) < len(offered) else None
+
+
+def _origin_of(connection: ServerConnection) -> tuple[str, str]:
+    """Return where a client comes from, and what it says that it is."""
+    peer = connection.remote_address
+    agents = connection.request.headers.get_all("User-Agent") if connection.request is not None else []
+    return client_address(peer[0] if peer else "", (), 0), agents[0] if agents else ""
