@@ -4,8 +4,10 @@ import asyncio
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import MutableMapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -14,7 +16,11 @@ import structlog
 
 from api.health import Check
 from auth.anonymous import AnonymousAuthenticator
+from auth.claims import TokenRules
+from auth.cognito import CognitoAuthenticator
 from auth.interfaces import Authenticator
+from auth.issuer_keys import IssuerKeys
+from auth.key_endpoint import KeyEndpoint
 from config import ASSISTANTS, LOCAL_FOLDER, AuthMode, ModelHistory, Settings, StorageKind
 from local_emulator import EmulatorFailed, LocalEmulator
 from observers.trace_files import TraceFiles
@@ -168,14 +174,35 @@ async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict
 async def open_authenticator(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> Authenticator:
     """Return what tells who a client is, and add its check where there is something to look at.
 
+    That the issuer of tokens does not answer is no reason not to start: nobody comes in until it does.
+
     Raises:
-        StartFailed: it is not made.
+        StartFailed: the proxy on the way to the issuer is none that can be used.
     """
-    if settings.auth is AuthMode.COGNITO:
-        raise StartFailed("AUTH=cognito is not offered yet")
-    if settings.auth is AuthMode.OPEN:
-        log.warning("auth.open", reason=f"AUTH=open: everybody who reaches HOST={settings.host} may do everything")
-    return AnonymousAuthenticator()
+    if settings.auth is not AuthMode.COGNITO:
+        log.warning("auth.nobody_is_asked", reason=f"AUTH={settings.auth}: who reaches HOST={settings.host} may do everything")
+        return AnonymousAuthenticator()
+    keys = IssuerKeys(key_endpoint(settings).fetch, time.monotonic)
+    resources.push_async_callback(keys.aclose)
+    await keys.start()
+    checks["auth"] = keys.check
+    client_ids = frozenset(settings.cognito_client_ids)
+    return CognitoAuthenticator(keys, TokenRules(settings.issuer, client_ids, settings.cognito_token_use, settings.operators_group))
+
+
+def key_endpoint(settings: Settings) -> KeyEndpoint:
+    """Return where the issuer of tokens publishes its keys.
+
+    Raises:
+        StartFailed: the proxy is none that can be used.
+    """
+    try:
+        proxy = proxy_for(settings.issuer, {"https_proxy": settings.https_proxy or "", "no_proxy": settings.no_proxy})
+    except ValueError as error:
+        raise StartFailed(f"HTTPS_PROXY: {error}") from None
+    if proxy is None:
+        return KeyEndpoint(settings.issuer)
+    return KeyEndpoint(settings.issuer, f"http://{proxy}", {"Proxy-Authorization": proxy.authorization} if proxy.authorization else None)
 
 
 async def open_database(settings: Settings, resources: AsyncExitStack) -> Database:
@@ -240,8 +267,37 @@ def local_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records that tools and API work on."""
+
+    orders: Orders
+    appointments: Appointments
+
+
 async def open_tools(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> ToolRunner:
     """Return the tools on a database, None for the one that the settings choose, and add its check.
+
+    Raises:
+        StartFailed: the database cannot be opened.
+    """
+    return make_tools(settings, await open_records(settings, database, resources, checks))
+
+
+def make_tools(settings: Settings, records: Records) -> ToolRunner:
+    """Return the tools on these records."""
+    salt = _salt(settings)
+    if salt is None:
+        log.warning("dni.refused_always", reason="DNI_SALT is not set: customers are known by their names alone")
+    return build_tools(records.orders, records.appointments, salt=salt, zone=settings.clinic_time_zone)
+
+
+def _salt(settings: Settings) -> bytes | None:
+    return settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local else None
+
+
+async def open_records(settings: Settings, database: Database | None, resources: AsyncExitStack, checks: dict[str, Check]) -> Records:
+    """Return the records in a database, None for the one that the settings choose, and add its check.
 
     Raises:
         StartFailed: the database cannot be opened.
@@ -250,22 +306,19 @@ async def open_tools(settings: Settings, database: Database | None, resources: A
     database = database or await open_database(settings, resources)
     try:
         tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
-        salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local else None
         orders, appointments = Orders(tables[0]), Appointments(tables[1], settings.clinic_time_zone)
         if (settings.local or is_embedded) and await _create(tables) and settings.local:
-            examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=salt)
+            examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=_salt(settings))
             log.info("examples.written", records=len([written async for written in examples]))
     except StorageError as error:
         raise StartFailed(f"The records cannot be used: {error}") from error
-    if salt is None:
-        log.warning("dni.refused_always", reason="DNI_SALT is not set: customers are known by their names alone")
 
     async def check() -> None:
         for table in tables:
             await table.ping()
 
     checks["storage"] = check
-    return build_tools(orders, appointments, salt=salt, zone=settings.clinic_time_zone)
+    return Records(orders, appointments)
 
 
 async def _create(tables: Sequence[Table]) -> bool:

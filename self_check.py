@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from api.health import Check
-from config import Settings, StorageKind
+from auth.interfaces import KeysUnavailable
+from auth.key_set import KeySetUnusable, parse_key_set
+from config import AuthMode, Settings, StorageKind
 from parts import (
     LOCAL_KEY,
     StartFailed,
+    key_endpoint,
     load_assistants,
     make_client,
     open_database,
@@ -93,7 +96,9 @@ async def examine(settings: Settings, resources: AsyncExitStack, seconds: float)
         signing = look("credentials", lambda: try_credentials(credentials, seconds - REPLY_SECONDS))
         asking = look("model", lambda: try_model(model, probe, signing, seconds - REPLY_SECONDS))
         storing = look("storage", lambda: _try_storage(settings, resources))
-    return [Finding("settings"), assistants.result(), signing.result(), asking.result(), storing.result()]
+        entering = look("auth", lambda: _try_keys(settings)) if settings.auth is AuthMode.COGNITO else None
+    found = [Finding("settings"), assistants.result(), signing.result(), asking.result(), storing.result()]
+    return found if entering is None else [*found, entering.result()]
 
 
 async def try_credentials(credentials: Credentials, seconds: float) -> None:
@@ -137,6 +142,13 @@ async def _try_assistants() -> None:
     load_assistants()
 
 
+async def _try_keys(settings: Settings) -> None:
+    try:
+        parse_key_set(await key_endpoint(settings).fetch())
+    except KeySetUnusable as error:
+        raise KeysUnavailable(f"{key_endpoint(settings).url} has no keys: {error}") from None
+
+
 async def _try_storage(settings: Settings, resources: AsyncExitStack) -> None:
     checks: dict[str, Check] = {}
     database = await open_database(settings, resources)
@@ -151,9 +163,13 @@ async def _look(settings: Settings, part: str, check: Check, seconds: float) -> 
         async with asyncio.timeout(seconds):
             await check()
     except TimeoutError:  # the other parts have limits of their own, which say more
+        if part == "auth":
+            return Finding(part, "timeout", f"The issuer of tokens does not answer within {seconds:.1f} s: check the network")
         return Finding(part, "timeout", f"The records do not answer within {seconds:.1f} s: {_DATABASE}")
     except ModelError as error:
         return Finding(part, error.code, explain(error, place_of(settings)))
+    except KeysUnavailable as error:
+        return Finding(part, error.code, f"Nobody can sign in: check COGNITO_USER_POOL_ID or COGNITO_ISSUER, and the network ({error})")
     except NotAsked as reason:
         return Finding(part, "not_asked", str(reason))
     except StorageError as error:
