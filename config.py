@@ -203,6 +203,12 @@ class Settings:
         shown="",
         secret=True,
     )
+    connections_table: str = _setting(
+        "CONNECTIONS_TABLE",
+        "Table of the connections of clients, and of the audit trail.",
+        read.matching(_TABLE_NAME, "a table name"),
+        "airium-websocket-connections",
+    )
     clinic_time_zone: ZoneInfo = _setting(
         "CLINIC_TIME_ZONE",
         "Time zone that appointments are spoken of in.",

@@ -1,7 +1,7 @@
 """Write the example orders and appointments; records that exist are kept, so running it twice changes nothing.
 
 Where they go is decided by the server's own settings: STORAGE, SQLITE_PATH, ORDERS_TABLE, APPOINTMENTS_TABLE, SESSIONS_TABLE,
-AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_DYNAMODB, DNI_SALT, CLINIC_TIME_ZONE.
+CONNECTIONS_TABLE, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_DYNAMODB, DNI_SALT, CLINIC_TIME_ZONE.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from storage.examples import LOCAL_SALT, Written, write_examples
 from storage.orders import Orders
 from storage.sqlite import open_sqlite
 from storage.table import Database
-from storage.tables import appointments_table, orders_table, sessions_table
+from storage.tables import appointments_table, connections_table, orders_table, sessions_table
 
 
 async def seed(settings: Settings, *, create_tables: bool, reset: bool) -> None:
@@ -37,7 +37,8 @@ async def seed(settings: Settings, *, create_tables: bool, reset: bool) -> None:
     database: Database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
     try:
         tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
-        for table in (*tables, database.table(sessions_table(settings.sessions_table))):
+        others = [database.table(sessions_table(settings.sessions_table)), database.table(connections_table(settings.connections_table))]
+        for table in (*tables, *others):
             if (create_tables or is_embedded) and await table.create():
                 print(f"table {table.definition.name} made", flush=True)
         salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if is_embedded else None

@@ -53,6 +53,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("ORDERS_TABLE", "orders.test", "orders_table", "orders.test"),
         ("APPOINTMENTS_TABLE", "a_b", "appointments_table", "a_b"),
         ("SESSIONS_TABLE", "s-1", "sessions_table", "s-1"),
+        ("CONNECTIONS_TABLE", "c-1", "connections_table", "c-1"),
         ("STORAGE", "SQLite", "storage", StorageKind.SQLITE),
         ("SQLITE_PATH", "/tmp/x.db", "sqlite_path", Path("/tmp/x.db")),
         ("DNI_SALT", "0123456789abcdef", "dni_salt", "0123456789abcdef"),

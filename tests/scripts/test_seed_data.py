@@ -75,7 +75,7 @@ def test_it_makes_the_tables_of_dynamodb_when_asked(monkeypatch: pytest.MonkeyPa
             for name, value in {**ministack.CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": endpoint}.items():
                 monkeypatch.setenv(name, value)
             asked = {"ORDERS_TABLE": "seeded-orders", "APPOINTMENTS_TABLE": "seeded-appointments", "SESSIONS_TABLE": "seeded-sessions"}
-            asked["STORAGE"] = "dynamodb"
+            asked |= {"CONNECTIONS_TABLE": "seeded-connections", "STORAGE": "dynamodb"}
             codes = [main(flags, asked) for flags in ([], ["--create-tables"], ["--create-tables"], ["--reset"], ["--reset"])]
     except ministack.Unavailable as error:
         needs.missing(f"MiniStack ({error})")
@@ -90,6 +90,6 @@ def test_it_makes_the_tables_of_dynamodb_when_asked(monkeypatch: pytest.MonkeyPa
         "10 written, 0 kept",
     ]
     assert [line for line in told.out.splitlines() if "made" in line] == [
-        f"table seeded-{name} made" for name in ("orders", "appointments", "sessions")
+        f"table seeded-{name} made" for name in ("orders", "appointments", "sessions", "connections")
     ]
     assert "DNI_SALT is not set" in told.out
