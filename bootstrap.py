@@ -8,11 +8,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 
-import orjson
 import structlog
 
+from api import config as config_api
+from api import probes, site
+from api.app import build_app
 from api.health import Check, Health
 from api.health_server import HealthServer
+from api.operations import Operation
+from api.plain_http import PlainHttp
 from auth.interfaces import Authenticator
 from config import ROOT, Settings
 from observers.session_log import SessionLog
@@ -27,7 +31,6 @@ from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from transports.authentication import Gate
 from transports.origins import OriginPolicy
-from transports.site import Answer, Site, load_assets
 from transports.sockets import PortUnavailable, listen, port_of
 from transports.websocket import WebSocketServer
 
@@ -97,7 +100,8 @@ class Application:
     Args:
         registry: the live sessions.
         health: knows how the server is.
-        site: answers plain HTTP.
+        plain: answers plain HTTP.
+        origins: which pages may connect.
         settings: as read.
         authenticator: tells who a client is.
         counters: of the process.
@@ -112,7 +116,8 @@ class Application:
         *,
         registry: SessionRegistry,
         health: Health,
-        site: Site,
+        plain: PlainHttp,
+        origins: OriginPolicy,
         settings: Settings,
         authenticator: Authenticator,
         counters: Counters,
@@ -123,7 +128,8 @@ class Application:
     ) -> None:
         self.registry = registry
         self.health = health
-        self._site = site
+        self._plain = plain
+        self._origins = origins
         self._settings = settings
         self._authenticator = authenticator
         self._counters = counters
@@ -146,8 +152,8 @@ class Application:
             WebSocketServer(
                 sockets=listening.main,
                 registry=self.registry,
-                site=self._site,
-                origins=OriginPolicy(self._settings.allowed_origins, self._settings.host),
+                plain=self._plain,
+                origins=self._origins,
                 gate=gate,
                 counters=self._counters,
                 clock=self._clock,
@@ -243,13 +249,13 @@ async def build(
         await resources.aclose()
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
-    answers: dict[str, Answer] = {"/health": health.alive, "/ping": health.alive, "/ready": health.ready}
-    answers["/config"] = _config_answer(settings, assistants)
-    site = Site(load_assets(ROOT / "web"), answers)
+    origins = OriginPolicy(settings.allowed_origins, settings.host)
+    groups = [probes.operations(health), config_api.operations(_config(settings, assistants))]
     return Application(
         registry=registry,
         health=health,
-        site=site,
+        plain=_plain_http(groups, authenticator, origins),
+        origins=origins,
         settings=settings,
         authenticator=authenticator,
         counters=counters,
@@ -260,15 +266,16 @@ async def build(
     )
 
 
-def _config_answer(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> Answer:
-    """Return what tells the page which assistants and languages there are."""
+def _plain_http(groups: Sequence[Sequence[Operation]], authenticator: Authenticator, origins: OriginPolicy) -> PlainHttp:
+    """Return what serves everything that is no WebSocket."""
+    page = site.routes(site.load_assets(ROOT / "web"))
+    return PlainHttp(build_app(groups, authenticator=authenticator, origins=origins, page=page))
+
+
+def _config(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> dict[str, object]:
+    """Return what a front end has to know."""
     listed = [
         {"name": name, "languages": [{"id": key, "voice_id": language.voice_id} for key, language in profile.languages.items()]}
         for name, profile in assistants.items()
     ]
-    body = orjson.dumps({"assistants": listed, "default_assistant": settings.assistant, "websocket_path": "/", "local": settings.local})
-
-    async def answer() -> tuple[int, bytes]:
-        return 200, body
-
-    return answer
+    return {"assistants": listed, "default_assistant": settings.assistant, "websocket_path": "/", "local": settings.local}

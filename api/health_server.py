@@ -1,12 +1,13 @@
 """The HTTP server of HEALTH_PORT."""
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
 from api.health import Health
+from api.probes import answering
 
 SHUTDOWN_SECONDS: Final = 1.0
 
@@ -41,17 +42,9 @@ def build_app(health: Health) -> web.Application:
     app = web.Application()
     app.on_response_prepare.append(_hide_server)
     for path in ("/", "/health", "/ping"):
-        app.router.add_get(path, _answering(health.alive))
-    app.router.add_get("/ready", _answering(health.ready))
+        app.router.add_get(path, answering(health.alive))
+    app.router.add_get("/ready", answering(health.ready))
     return app
-
-
-def _answering(make: Callable[[], Awaitable[tuple[int, bytes]]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_request: web.Request) -> web.Response:
-        status, body = await make()
-        return web.Response(status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
-
-    return answer
 
 
 async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:

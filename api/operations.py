@@ -26,6 +26,17 @@ class Access(StrEnum):
     """Who has the operator role."""
 
 
+class Shape(StrEnum):
+    """How the data of an answer are packed."""
+
+    RECORD = "record"
+    """{success, data, message}."""
+    PAGE = "page"
+    """The same, and `nextCursor` where more follows."""
+    BARE = "bare"
+    """The data alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
     """An answer with a 2xx status."""
@@ -33,9 +44,8 @@ class Success:
     status: int = 200
     description: str
     data: Kind[object] | None = None
-    """Of the member `data`; None for an answer without a body."""
-    is_page: bool = False
-    """Whether `nextCursor` may stand beside it."""
+    """None for an answer without a body."""
+    shape: Shape = Shape.RECORD
     is_versioned: bool = False
     """Whether the header ETag comes with it."""
 

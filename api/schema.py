@@ -303,3 +303,20 @@ def read_members(members: Sequence[Member[object]], given: Mapping[str, object],
         elif member.is_required:
             raise error(f"{member.name} is missing.")
     return values
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """An object that is told and never read."""
+
+    name: str
+    doc: str
+
+    @property
+    def schema(self) -> Schema:
+        """The same as JSON Schema."""
+        return {"title": self.name, "type": "object", "description": self.doc}
+
+    def read(self, value: object) -> object:
+        """Return the value as it is."""
+        return value

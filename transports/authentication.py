@@ -26,7 +26,7 @@ from transports.dialects.auth_messages import MESSAGE_LIMIT_BYTES, accepted, is_
 from transports.dialects.binary import BinaryDialect
 from transports.dialects.detection import Clocks, by_subprotocol, dialect_of_stranger
 from transports.dialects.interface import Dialect, Frame
-from transports.site import refuse
+from transports.refusals import refuse
 
 log = structlog.get_logger()
 

@@ -21,6 +21,25 @@ class OriginPolicy:
         self._allowed = frozenset(allowed)
         self._has_public_name = address.strip("[]") not in _LOCAL_HOSTS
 
+    @property
+    def allows_all(self) -> bool:
+        """Whether pages of every origin may connect."""
+        return "*" in self._allowed
+
+    def serves(self, hosts: Sequence[str]) -> bool:
+        """Return whether a request came by a name of the server: of this machine, or of an allowed page, where it listens for this machine.
+
+        Args:
+            hosts: all Host headers.
+        """
+        if self._has_public_name or self.allows_all:
+            return True
+        try:
+            names = {urlsplit(f"//{host.strip().lower()}").hostname for host in hosts}
+        except ValueError:
+            return False
+        return names <= _LOCAL_HOSTS | {urlsplit(origin).hostname for origin in self._allowed}
+
     def allows(self, origins: Sequence[str], hosts: Sequence[str]) -> bool:
         """Return whether a request may connect.
 

@@ -1,4 +1,4 @@
-"""The WebSocket server: any path upgrades, everything else is the page and the health answers."""
+"""The WebSocket server: any path upgrades, and what wants no WebSocket goes to plain HTTP on the same port."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -24,8 +25,9 @@ from transports.connection import Connection
 from transports.dialects.binary import SUBPROTOCOL
 from transports.dialects.detection import Clocks
 from transports.directory import Directory, LiveConnection
+from transports.first_request import FrontDoor, LaterConnection, PlainHttp
 from transports.origins import OriginPolicy
-from transports.site import Site, refuse
+from transports.refusals import refuse
 from transports.sockets import BACKLOG
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024
@@ -48,7 +50,7 @@ class WebSocketServer:
     Args:
         sockets: listening sockets; closed with the server.
         registry: admits sessions.
-        site: answers plain HTTP.
+        plain: serves the requests that want no WebSocket; started and stopped with the server.
         origins: which pages may connect.
         gate: asks every client who it is.
         counters: counts connections and frames.
@@ -65,7 +67,7 @@ class WebSocketServer:
         *,
         sockets: Sequence[socket.socket],
         registry: SessionRegistry,
-        site: Site,
+        plain: PlainHttp,
         origins: OriginPolicy,
         gate: Gate,
         counters: Counters,
@@ -78,7 +80,7 @@ class WebSocketServer:
     ) -> None:
         self._sockets = tuple(sockets)
         self._registry = registry
-        self._site = site
+        self._plain = plain
         self._origins = origins
         self._gate = gate
         self._counters = counters
@@ -87,11 +89,13 @@ class WebSocketServer:
         self._attachments = Attachments(registry, counters, resume_seconds, adopter)
         self._directory = directory or Directory()
         self._open_seconds = open_seconds
+        self._door = FrontDoor(plain, counters, open_seconds)
         self._ping_seconds = ping_seconds
         self._servers: list[Server] = []
 
     async def start(self) -> None:
         """Begin to accept."""
+        await self._plain.start()
         for each in self._sockets:
             server = await serve(
                 self._serve_connection,
@@ -108,6 +112,7 @@ class WebSocketServer:
                 open_timeout=self._open_seconds,
                 close_timeout=CLOSE_SECONDS,
                 server_header=None,
+                create_connection=partial(LaterConnection, door=self._door),  # type: ignore[arg-type]  # "a wrapper or a subclass"
                 logger=logging.getLogger("websockets.server"),
             )
             self._servers.append(server)
@@ -116,7 +121,8 @@ class WebSocketServer:
         """Close the connections that are left (1001) and return when all their tasks have ended."""
         for server in self._servers:
             server.close()
-        await asyncio.gather(*(server.wait_closed() for server in self._servers))
+        self._door.close()
+        await asyncio.gather(self._plain.stop(), *(server.wait_closed() for server in self._servers))
         for each in self._sockets:
             each.close()
 
@@ -132,8 +138,6 @@ class WebSocketServer:
                 await client.run()
 
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        if not any("websocket" in value.lower() for value in request.headers.get_all("Upgrade")):
-            return await self._site.respond(request)
         if self._registry.is_leaving:
             return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server is restarting.", ("Retry-After", RETRY_AFTER_SECONDS))
         if not self._origins.allows(request.headers.get_all("Origin"), request.headers.get_all("Host")):

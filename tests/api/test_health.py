@@ -7,8 +7,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from api.health_server import HealthServer, build_app
 from api.health import CHECK_SECONDS, REMEMBER_SECONDS, Health
+from api.health_server import HealthServer, build_app
 from s2s.errors import ModelError, Remedy
 from session.events import Start
 from session.registry import SessionRegistry

@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiohttp import web
+
+from api.plain_http import PlainHttp
 from auth.anonymous import AnonymousAuthenticator
 from bench.positions import Verdict, compare
 from bench.resumable_client import ResumableClient
@@ -21,7 +24,6 @@ from telemetry.counters import Counters
 from tests.session.doubles import LoopClock, ScriptedTools
 from transports.authentication import Gate
 from transports.origins import OriginPolicy
-from transports.site import Site
 from transports.sockets import listen, port_of
 from transports.websocket import WebSocketServer
 
@@ -62,7 +64,7 @@ async def serving(folder: Path, brain: str | BrainFactory = "echo", resume_secon
         server = WebSocketServer(
             sockets=sockets,
             registry=registry,
-            site=Site({}, {}),
+            plain=PlainHttp(web.Application()),
             origins=OriginPolicy(),
             gate=Gate(AnonymousAuthenticator(), counters),
             counters=counters,

@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from aiohttp import web
+
+from api.plain_http import PlainHttp
 from auth.anonymous import AnonymousAuthenticator
 from auth.interfaces import Authenticator
 from s2s.errors import ModelError, Remedy
@@ -17,7 +20,6 @@ from telemetry.counters import Counters
 from transports.attachments import Adopter
 from transports.authentication import Gate
 from transports.origins import OriginPolicy
-from transports.site import Site
 from transports.sockets import listen, port_of
 from transports.websocket import WebSocketServer
 
@@ -175,7 +177,7 @@ async def running_server(
     *,
     max_sessions: int = 3,
     origins: Sequence[str] = (),
-    site: Site | None = None,
+    plain: PlainHttp | None = None,
     open_seconds: float = 10,
     resume_seconds: float = 0,
     adopter: Adopter | None = None,
@@ -188,7 +190,7 @@ async def running_server(
     server = WebSocketServer(
         sockets=sockets,
         registry=registry,
-        site=site or Site({}, {}),
+        plain=plain or PlainHttp(web.Application()),
         origins=OriginPolicy(origins),
         gate=Gate(authenticator or AnonymousAuthenticator(), counters),
         counters=counters,
