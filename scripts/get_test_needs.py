@@ -62,7 +62,12 @@ def get_from_npm() -> None:
     folder = needs.NODE_PACKAGES
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("npm"):
-        packages = (f"axe-core@{needs.AXE_CORE_VERSION}", f"@aws-sdk/client-bedrock-runtime@{needs.NODE_SDK_VERSION}")
+        packages = (
+            f"axe-core@{needs.AXE_CORE_VERSION}",
+            f"@aws-sdk/client-bedrock-runtime@{needs.NODE_SDK_VERSION}",
+            f"@asyncapi/parser@{needs.ASYNCAPI_PARSER_VERSION}",
+            f"wscat@{needs.WSCAT_VERSION}",
+        )
         run_quietly(["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", *packages], DOWNLOAD_SECONDS)
 
 
@@ -95,6 +100,14 @@ NEEDS = (
         other_way=get_from_npm,
         hint="needs npm",
     ),
+    Need(
+        "@asyncapi/parser",
+        needs.find_asyncapi_parser,
+        "the check of docs/reference/asyncapi.yaml by AsyncAPI's own parser",
+        other_way=get_from_npm,
+        hint="needs npm",
+    ),
+    Need("wscat", needs.find_wscat, "conversations with wscat", other_way=get_from_npm, hint="needs npm"),
     Need(
         "MiniStack",
         ministack.find,

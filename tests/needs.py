@@ -21,6 +21,8 @@ AXE_CORE_VERSION = "4.14.1"
 AXE_CORE = NODE_PACKAGES / "node_modules" / "axe-core" / "axe.min.js"
 NODE_SDK_VERSION = "3.1163.0"
 NODE_SDK = NODE_PACKAGES / "node_modules" / "@aws-sdk" / "client-bedrock-runtime" / "package.json"
+ASYNCAPI_PARSER_VERSION = "3.6.3"
+WSCAT_VERSION = "6.1.0"
 
 COMPLETE_VARIABLE = "NOVA_SONIC_TESTS_COMPLETE"
 
@@ -98,6 +100,22 @@ def find_node_sdk() -> Path | None:
     return NODE_PACKAGES
 
 
+def _find_node_package(name: str, version: str) -> Path | None:
+    """Find a package of JavaScript in the version that the tests are written for; the folder in whose node_modules it is."""
+    described = NODE_PACKAGES / "node_modules" / name / "package.json"
+    return NODE_PACKAGES if described.is_file() and json.loads(described.read_text())["version"] == version else None
+
+
+def find_asyncapi_parser() -> Path | None:
+    """Find the folder with AsyncAPI's own parser."""
+    return _find_node_package("@asyncapi/parser", ASYNCAPI_PARSER_VERSION)
+
+
+def find_wscat() -> Path | None:
+    """Find the folder with wscat."""
+    return _find_node_package("wscat", WSCAT_VERSION)
+
+
 def chromium() -> Path:
     """Return Chromium's executable, or leave the test out."""
     return find_chromium() or missing("Chromium")
@@ -126,3 +144,13 @@ def node() -> Path:
 def node_sdk() -> Path:
     """Return the folder in whose node_modules AWS's Bedrock client for JavaScript is, or leave the test out."""
     return find_node_sdk() or missing("@aws-sdk/client-bedrock-runtime (npm)")
+
+
+def asyncapi_parser() -> Path:
+    """Return the folder in whose node_modules AsyncAPI's parser is, or leave the test out."""
+    return find_asyncapi_parser() or missing("@asyncapi/parser (npm)")
+
+
+def wscat() -> Path:
+    """Return wscat's script, or leave the test out."""
+    return (find_wscat() or missing("wscat (npm)")) / "node_modules" / "wscat" / "bin" / "wscat"
