@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from api import config, site
 from api.app import build_app
 from api.site import Asset, load_assets
 from auth.anonymous import AnonymousAuthenticator
-from tests.api.raw import exchange
+from tests.api.raw import exchange, serving
 from transports.origins import OriginPolicy
 
 BIG = bytes(range(256)) * 8_000
@@ -38,10 +37,10 @@ def assets(tmp_path: Path) -> Mapping[str, Asset]:
 
 
 @pytest.fixture
-async def server(assets: Mapping[str, Asset]) -> AsyncIterator[TestServer]:
+async def port(assets: Mapping[str, Asset]) -> AsyncIterator[int]:
     groups = [config.operations({"local": True})]
     app = build_app(groups, authenticator=AnonymousAuthenticator(), origins=OriginPolicy(), page=site.routes(assets))
-    async with TestServer(app) as running:
+    async with serving(app) as running:
         yield running
 
 
@@ -58,7 +57,7 @@ async def server(assets: Mapping[str, Asset]) -> AsyncIterator[TestServer]:
         ("/worklets/player.js", "worklets/player.js", "text/javascript"),
     ],
 )
-async def test_a_file_is_served_with_its_type(server: TestServer, path: str, name: str, content_type: str) -> None:
+async def test_a_file_is_served_with_its_type(port: int, path: str, name: str, content_type: str) -> None:
     async with ClientSession() as http:
         response = await http.get(URL(f"{server.make_url('/')}{path[1:]}", encoded=True))
 
@@ -66,10 +65,10 @@ async def test_a_file_is_served_with_its_type(server: TestServer, path: str, nam
         assert (response.status, response.content_type) == (200, content_type)
 
 
-async def test_every_answer_has_the_security_headers_and_no_server_name(server: TestServer) -> None:
+async def test_every_answer_has_the_security_headers_and_no_server_name(port: int) -> None:
     async with ClientSession() as http:
         for path in ("/", "/config", "/nothing"):
-            response = await http.get(server.make_url(path))
+            response = await http.get(f"http://127.0.0.1:{port}{path}")
 
             policy = response.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy
@@ -79,9 +78,9 @@ async def test_every_answer_has_the_security_headers_and_no_server_name(server: 
             assert "Server" not in response.headers
 
 
-async def test_the_page_may_use_the_microphone_and_nothing_else(server: TestServer) -> None:
+async def test_the_page_may_use_the_microphone_and_nothing_else(port: int) -> None:
     async with ClientSession() as http:
-        response = await http.get(server.make_url("/"))
+        response = await http.get(f"http://127.0.0.1:{port}/")
 
         assert response.headers["Permissions-Policy"] == "microphone=(self), camera=(), geolocation=()"
 
@@ -104,16 +103,16 @@ async def test_the_page_may_use_the_microphone_and_nothing_else(server: TestServ
         "/%00",
     ],
 )
-async def test_what_is_not_in_the_table_is_not_found(server: TestServer, path: str) -> None:
-    answer = await exchange(server.port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+async def test_what_is_not_in_the_table_is_not_found(port: int, path: str) -> None:
+    answer = await exchange(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b"outside" not in answer
 
 
-async def test_a_known_etag_saves_the_body(server: TestServer) -> None:
+async def test_a_known_etag_saves_the_body(port: int) -> None:
     async with ClientSession() as http:
-        address = server.make_url("/app.js")
+        address = f"http://127.0.0.1:{port}/app.js"
         first = await http.get(address)
         again = await http.get(address, headers={"If-None-Match": first.headers["ETag"]})
         other = await http.get(address, headers={"If-None-Match": '"other"'})
@@ -122,24 +121,24 @@ async def test_a_known_etag_saves_the_body(server: TestServer) -> None:
         assert (other.status, await other.read()) == (200, FILES["app.js"])
 
 
-async def test_head_tells_the_length_without_the_body(server: TestServer) -> None:
-    answer = await exchange(server.port, "HEAD /app.js HTTP/1.0\r\n\r\n")
+async def test_head_tells_the_length_without_the_body(port: int) -> None:
+    answer = await exchange(port, "HEAD /app.js HTTP/1.0\r\n\r\n")
 
     assert b"Content-Length: 10\r\n" in answer
     assert answer.endswith(b"\r\n\r\n")
 
 
-async def test_other_methods_are_refused(server: TestServer) -> None:
-    answer = await exchange(server.port, "DELETE /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
+async def test_other_methods_are_refused(port: int) -> None:
+    answer = await exchange(port, "DELETE /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert b"Allow: GET,HEAD\r\n" in answer
 
 
 @pytest.mark.req("S0-08")
-async def test_the_configuration_is_never_stored(server: TestServer) -> None:
+async def test_the_configuration_is_never_stored(port: int) -> None:
     async with ClientSession() as http:
-        response = await http.get(server.make_url("/config"))
+        response = await http.get(f"http://127.0.0.1:{port}/config")
 
         assert await response.json() == {"local": True}
         assert response.headers["Cache-Control"] == "no-store"
