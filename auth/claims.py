@@ -69,7 +69,7 @@ def principal_of(claims: Mapping[str, object], rules: TokenRules, now: float, cl
         raise TokenRefused("sub names nobody")
     if claimed_user and claimed_user not in {user_id, claims.get("username"), claims.get("cognito:username")}:
         raise OtherUser("the client says that it is somebody else")
-    return Principal(user_id, _email(claims), _roles(claims, rules.operators_group), float(expires_at))
+    return Principal(user_id, _email(claims), _roles(claims, rules.operators_group), float(expires_at + LEEWAY_SECONDS))
 
 
 def _seconds(claims: Mapping[str, object], name: str) -> float:
