@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from session.errors import SessionError
 from session.events import Command, EndReason, SessionEvent, SessionFailed, Start
@@ -67,6 +67,19 @@ class Resumed:
 type Action = Command | Reply | Lasting | Resume | Acknowledge | Numbered
 type Told = SessionFailed | Resumed | Acknowledge
 """Answers past the session: a frame cannot be used, the client has its session again, its frames were taken."""
+
+
+@runtime_checkable
+class Greets(Protocol):
+    """A dialect whose clients are told something before they say anything."""
+
+    def greeting(self) -> Sequence[Frame]:
+        """Return what a client is told as soon as it is known who it is."""
+
+
+def greeting_of(dialect: object) -> Sequence[Frame]:
+    """Return what a client of a dialect is told before it says anything; with most dialects nothing."""
+    return dialect.greeting() if isinstance(dialect, Greets) else ()
 
 
 class Dialect(Protocol):
