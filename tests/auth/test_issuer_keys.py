@@ -1,4 +1,4 @@
-"""Keys are at hand before they are needed, found when they are new, and kept while the issuer is away; nobody makes the server hammer it."""
+"""Keys are at hand before they are needed, found when they are new, kept while the issuer is away; nobody makes the server hammer it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
