@@ -1,0 +1,90 @@
+"""Everything that is said in whole conversations is in docs/reference/asyncapi.yaml, member by member."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.positions import coded_speech
+from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
+from tests.e2e.clients import Client, connected
+from tests.e2e.resuming import HERTZ, House, serving
+from tests.session.doubles import Outcome
+from tests.transports.documented import matching, problems
+from transports.dialects import binary_messages, nova_messages
+from transports.dialects.messages import Sender, Table
+
+pytestmark = [pytest.mark.req("S4-86")]
+
+
+class Clerk:
+    """Looks something up when it is asked to, and tells a long story otherwise."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+
+    def listen(self) -> None:
+        """Need no words."""
+
+    async def answer(self, turn: UserTurn, reply: Reply) -> None:
+        """Call a tool, or talk."""
+        if turn.text == "look":
+            (result,) = await reply.call_tools([("lookUp", {})])
+            await reply.say(f"It is {result['found']}.")
+        else:
+            await reply.say("That is a long story, which takes its time to be told. " * 4)
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+async def converse(client: Client, house: House) -> None:
+    """Say something, interrupt the answer, have something looked up, and say something that cannot be used."""
+    await client.begin()
+    await client.speak(coded_speech(HERTZ) + bytes(2 * 2 * HERTZ))
+    await client.until(lambda: len(client.speech) > 2 * HERTZ)
+    await client.type("look")
+    started = "tool.started" if client.is_page else "toolUse"
+    await client.until(lambda: bool(client.bodies(started)))
+    body = client.bodies(started)[0]
+    house.tools.finish(str(body["id" if client.is_page else "toolUseId"]), Outcome('{"found":"here"}'))
+    heard = len(client.speech)
+    await client.until(lambda: len(client.speech) > heard + HERTZ)
+    await client.socket.send("{}")
+    await client.until(lambda: bool(client.bodies("error")))
+
+
+def said(client: Client, table: Table) -> tuple[list[str], set[str]]:
+    """Return what was said and is not documented, and the names of all that was said."""
+    frames = [json.dumps(message) for message in client.messages]
+    return problems(table, Sender.SERVER, frames), {name for frame in frames for name in matching(table, Sender.SERVER, frame)}
+
+
+async def test_what_the_page_is_told_is_documented(tmp_path: Path) -> None:
+    async with serving(tmp_path, Clerk) as house, connected(house.url) as client:
+        await converse(client, house)
+        for message in ({"type": "ping", "t": 1}, {"type": "end"}):
+            await client.socket.send(json.dumps(message))
+        await client.until(lambda: bool(client.bodies("session.ended")))
+        unknown, names = said(client, binary_messages.TABLE)
+
+    assert unknown == []
+    assert names >= {
+        "interrupted",
+        "tool.started",
+        "tool.finished",
+        "usage",
+        "transcript",
+        "refusal",
+        "pong",
+        "session.ended",
+    }
+
+
+async def test_what_clients_of_novas_own_events_are_told_is_documented(tmp_path: Path) -> None:
+    async with serving(tmp_path, Clerk) as house, connected(house.url, is_page=False) as client:
+        await converse(client, house)
+        unknown, names = said(client, nova_messages.TABLE)
+
+    assert unknown == []
+    assert names >= {"toolUse", "contentStart.toolResult", "toolResult", "contentEnd.toolResult", "audioOutput", "usageEvent", "error"}
