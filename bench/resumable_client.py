@@ -7,6 +7,7 @@ import asyncio
 import json
 import struct
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -70,9 +71,12 @@ class ResumableClient:
         url: of the server.
         hello: members of the hello message.
         acknowledges: whether the server is told what has arrived.
+        headers: of each handshake.
     """
 
-    def __init__(self, url: str, hello: Message | None = None, *, acknowledges: bool = True) -> None:
+    def __init__(
+        self, url: str, hello: Message | None = None, *, acknowledges: bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.received = Received()
         self.answers: list[Message] = []
         """Messages that belong to no session: pong, ack, session.resumed, error."""
@@ -83,6 +87,7 @@ class ResumableClient:
         """Numbered frames that the server has not acknowledged."""
         self.close_code: int | None = None
         """Of the last connection, once it is closed."""
+        self.headers = dict(headers or {})
         self._url = url
         self._hello = {"type": "hello", "protocol": 1, "resume": True, **(hello or {})}
         self._acknowledges = acknowledges
@@ -137,7 +142,8 @@ class ResumableClient:
     async def connect(self) -> None:
         """Open another connection; the one before is left as it is, if it is open at all."""
         self._next_out = None
-        self._socket = await connect(self._url, subprotocols=[Subprotocol("nova-sonic.v1")], compression=None, max_size=None)
+        own = Subprotocol("nova-sonic.v1")
+        self._socket = await connect(self._url, subprotocols=[own], additional_headers=self.headers, compression=None, max_size=None)
         self._listening = asyncio.create_task(self._listen(self._socket))
 
     def go_to(self, url: str) -> None:
