@@ -94,7 +94,7 @@ class NoTools:
         del names
         return ()
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str) -> ToolOutcome:
+    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
         """Run nothing."""
         raise NotImplementedError
 

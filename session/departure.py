@@ -1,6 +1,8 @@
 """When a session that was asked to end does so. Pure: `now` is monotonic seconds."""
 
 from session.continuation import NEVER
+from session.errors import TokenExpired
+from session.events import EndReason
 
 DRAIN_CHECK_SECONDS = 0.1
 """How often a session that is to end looks whether everything has been heard."""
@@ -13,6 +15,7 @@ class Departure:
         self._by = self._check_at = NEVER
         self.is_held = False
         """Whether somebody else ends the session at a quiet moment."""
+        self.reason = EndReason.SERVER_LEAVING
 
     @property
     def is_asked(self) -> bool:
@@ -24,9 +27,14 @@ class Departure:
         """When to look again."""
         return self._by if self.is_held else min(self._by, self._check_at)
 
-    def ask(self, by: float, now: float, *, is_held: bool = False) -> None:
-        """Take note of the latest time, and whether somebody else ends the session before it."""
-        self._by, self._check_at, self.is_held = by, now + DRAIN_CHECK_SECONDS, is_held
+    def ask(self, by: float, now: float, *, is_held: bool = False, reason: EndReason = EndReason.SERVER_LEAVING) -> None:
+        """Take note of the latest time, whether somebody else ends the session before it, and why it ends."""
+        self._by, self._check_at, self.is_held, self.reason = by, now + DRAIN_CHECK_SECONDS, is_held, reason
+
+    @property
+    def close_code(self) -> int:
+        """What the connection is closed with, if it is: 1012 asks the client to come again, 4401 with another token."""
+        return {EndReason.SERVER_LEAVING: 1_012, EndReason.TOKEN_EXPIRED: TokenExpired.close_code}.get(self.reason, 1_000)
 
     def look(self, now: float) -> bool:
         """Tell whether it is time to look for a quiet moment; the next time is a little later."""

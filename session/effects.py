@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from s2s.errors import Remedy
 from s2s.events import InputEvent, OutputEvent, ToolUse
-from session.events import Command, SessionEvent
+from session.events import Command, EndReason, SessionEvent
 
 FIRST_GENERATION = 1
 """Of a session's first stream, which takes what is sent without being asked to."""
@@ -71,11 +71,12 @@ class ToolDone:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The server is leaving: end when nobody speaks, at the latest after this time."""
+    """The server is leaving, or an operator wants this session ended: end when nobody speaks, at the latest after this time."""
 
     within_seconds: float
     is_parked: bool = False
     """Whether Park comes when nobody speaks: do not end without it before the latest time."""
+    reason: EndReason = EndReason.SERVER_LEAVING
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ class EndReason(StrEnum):
     """The server was told to stop."""
     PARKED = "parked"
     """The same, and another server can go on with the session."""
+    OPERATOR = "operator"
+    """Somebody who runs the server ended it."""
     CLIENT_LOST = "client_lost"
     """The client lost its connection and did not come back in time."""
     FAILED = "failed"

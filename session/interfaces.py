@@ -75,8 +75,16 @@ class ToolRunner(Protocol):
             KeyError: there is no such tool.
         """
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str) -> ToolOutcome:
-        """Run one tool call; `arguments` is the model's JSON text, unchecked."""
+    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
+        """Run one tool call.
+
+        Args:
+            session_id: of the session.
+            tool_use_id: of the call.
+            name: of the tool.
+            arguments: the model's JSON text, unchecked.
+            caller: whom attempts are counted for over sessions: a user, or an address; empty for nobody in particular.
+        """
 
     def forget(self, session_id: str) -> None:
         """Drop what is remembered for a session that has ended (identity attempts, results by tool_use_id)."""

@@ -437,8 +437,10 @@ class SessionMachine:
             return self._finish(EndReason.CLIENT_LOST)
         if self._departure.look(now) and (leaving := self._leave() if self._departure.is_over(now) else self._maybe_leave(now)):
             return leaving
+        if self.state is State.CONNECTING:
+            return []
         due = [effect for done in self._client_calls.overdue(now) for effect in self._tool_done(done, now)]
-        if (state := self.state) is State.CONNECTING or state is State.CLOSED:
+        if self.state is State.CLOSED:
             return due
         due += self._succession.tick(now)
         if (hung_at := self._hung_at) is not None and now >= hung_at:
@@ -450,11 +452,12 @@ class SessionMachine:
     def _asked_to_leave(self, how: Drain | Park, now: float) -> list[Effect]:
         if isinstance(how, Park):
             return self._finish(EndReason.PARKED, 1_012)
+        self._departure.ask(now + how.within_seconds, now, is_held=how.is_parked, reason=how.reason)
         if self.state is State.CONNECTING:
             return self._leave()
-        told = [Emit(GoingAway(round(how.within_seconds * 1_000)))] if self.state is State.ACTIVE else []
+        is_news = self.state is State.ACTIVE and how.reason is EndReason.SERVER_LEAVING
+        told = [Emit(GoingAway(round(how.within_seconds * 1_000)))] if is_news else []
         self._move(Step.DRAIN)
-        self._departure.ask(now + how.within_seconds, now, is_held=how.is_parked)
         return [*told, *self._maybe_leave(now)]
 
     def is_at_rest(self, now: float) -> bool:
@@ -473,7 +476,7 @@ class SessionMachine:
         return self._leave()
 
     def _leave(self) -> list[Effect]:
-        return self._finish(EndReason.SERVER_LEAVING, 1012)
+        return self._finish(self._departure.reason, self._departure.close_code)
 
     def _failed(self, error: SessionError, ref: str = "") -> list[Effect]:
         flush, *ending = self._finish(EndReason.FAILED, error.close_code)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from s2s.limits import STRICT, TextProfile
@@ -87,13 +87,10 @@ class SessionRegistry:
         self._admitted = [runner for runner in self._admitted if not runner.is_over]
         return self._expected + len(self._admitted) + len(self._live)
 
-    def has_assistant(self, name: str) -> bool:
-        """Tell whether there is an assistant of this name."""
-        return name in self._assistants
-
-    def profile(self, name: str) -> AssistantProfile:
-        """Return an assistant; the one for clients that name none, if there is none of this name."""
-        return self._assistants.get(name) or self._assistants[self._default_assistant]
+    @property
+    def assistants(self) -> Collection[str]:
+        """The names of all assistants."""
+        return self._assistants.keys()
 
     @property
     def is_leaving(self) -> bool:
@@ -194,6 +191,7 @@ class SessionRegistry:
             clock=self._clock,
             crowd=self._crowd,
             tape=tape,
+            assistant=plan.assistant,
         )
         self._admitted.append(runner)
         return runner
@@ -204,6 +202,14 @@ class SessionRegistry:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def sessions(self) -> tuple[SessionRunner, ...]:
+        """Return the sessions that run."""
+        return tuple(self._live.values())
+
+    def find(self, session_id: str) -> SessionRunner | None:
+        """Return a session that runs, or None."""
+        return self._live.get(session_id)
 
     def let_go(self) -> None:
         """Leave every session that is kept to other processes, at once."""

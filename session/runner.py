@@ -43,9 +43,10 @@ from session.effects import (
     ToolDone,
 )
 from session.errors import SessionError
-from session.events import Command, End, HistoryTurn, SessionEvent
+from session.events import Command, End, EndReason, HistoryTurn, SessionEvent
 from session.interfaces import Clock, ModelClient, ModelStream, Observer, Tape, ToolRunner
 from session.machine import SessionMachine
+from session.overview import SessionOverview
 from session.queues import PlaybackQueue, UplinkQueue
 from session.resumption import Crowd
 from session.snapshot import SessionSnapshot
@@ -74,6 +75,7 @@ class SessionRunner:
         clock: monotonic time.
         crowd: counts the streams that are lost in all sessions.
         tape: keeps what happens, if the session is recorded.
+        assistant: who speaks in it.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class SessionRunner:
         clock: Clock,
         crowd: Crowd | None = None,
         tape: Tape | None = None,
+        assistant: str = "",
     ) -> None:
         self.session_id = session_id
         self.client = ClientLink()
@@ -101,6 +104,9 @@ class SessionRunner:
         self._clock = clock
         self._crowd = crowd or Crowd()
         self._tape = tape
+        self._assistant = assistant
+        self._began_at = datetime.now(UTC)
+        self._streams_opened = 0
         self._uplink = UplinkQueue()
         self._dropped_ms = 0.0
         """What the machine knows of what the uplink has dropped."""
@@ -173,9 +179,9 @@ class SessionRunner:
             self._downlink_changed.clear()
             await self._wait_for_downlink(ready_at)
 
-    def drain(self, within_seconds: float, *, is_parked: bool = False) -> None:
+    def drain(self, within_seconds: float, *, is_parked: bool = False, reason: EndReason = EndReason.SERVER_LEAVING) -> None:
         """End the session politely: when nobody speaks, or when `park` says so, and at the latest after this time."""
-        self._apply(Drain(within_seconds, is_parked))
+        self._apply(Drain(within_seconds, is_parked, reason))
 
     def park(self) -> None:
         """End the session here: another process has it, or may have it."""
@@ -184,6 +190,12 @@ class SessionRunner:
     def snapshot(self) -> SessionSnapshot:
         """Return what another process needs to go on with the session."""
         return self._machine.snapshot(self._clock.now(), self.client.upstream, self.client.principal)
+
+    def overview(self) -> SessionOverview:
+        """Return what an operator sees of the session."""
+        machine = self._machine
+        figures = (self._streams_opened, machine.turns.number, machine.statistics.tool_calls)
+        return SessionOverview(self.session_id, self.client.principal, self._assistant, machine.state.value, self._began_at, *figures)
 
     @property
     def has_unheard(self) -> bool:
@@ -350,6 +362,7 @@ class SessionRunner:
             self._stream_failed(generation, error)
             return
         self._streams[generation] = stream
+        self._streams_opened += 1
         signed_until = stream.signed_until
         signed_for = None if signed_until is None else (signed_until - datetime.now(UTC)).total_seconds()
         self._apply(StreamOpened(generation, signed_for))
@@ -401,7 +414,8 @@ class SessionRunner:
 
     async def _run_tool(self, tool_use_id: str, name: str, arguments: str) -> None:
         started_at = self._clock.now()
-        outcome = await self._tools.run(session_id=self.session_id, tool_use_id=tool_use_id, name=name, arguments=arguments)
+        call = {"tool_use_id": tool_use_id, "name": name, "arguments": arguments}
+        outcome = await self._tools.run(session_id=self.session_id, caller=self.client.caller, **call)
         duration_ms = round((self._clock.now() - started_at) * 1_000)
         tool = None if outcome.error_code == UNKNOWN_TOOL else name  # a made-up name can hold the user's words
         log.info("tool.finished", tool=tool, error_code=outcome.error_code, duration_ms=duration_ms)

@@ -107,7 +107,7 @@ class ToolExecutor:
         """
         return tuple(self._registry.spec(name) for name in names)
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str) -> ToolAnswer:
+    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolAnswer:
         """Run one tool call and return its answer; the same call again gets the same answer without being run again.
 
         An answer that says "try again" (time-out, store away, too busy) is not kept, so that trying again can help. A call that ended
@@ -117,7 +117,8 @@ class ToolExecutor:
         while True:
             session = self._session(session_id)
             if (known := session.calls.get(tool_use_id)) is None:
-                return await self._lead(session, ToolCall(session_id, tool_use_id, _request_id(session_id, tool_use_id)), name, arguments)
+                call = ToolCall(session_id, tool_use_id, _request_id(session_id, tool_use_id), caller)
+                return await self._lead(session, call, name, arguments)
             await asyncio.wait([known])
             if not known.cancelled():
                 self.statistics.repeated += 1

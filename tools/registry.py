@@ -34,6 +34,8 @@ class ToolCall:
     tool_use_id: str
     request_id: str
     """32 characters, the same whenever this call is made again: what makes a repeated call harmless."""
+    caller: str = ""
+    """Whom attempts are counted for over sessions: a user, or an address; empty for nobody in particular."""
 
 
 @dataclass(frozen=True, slots=True)

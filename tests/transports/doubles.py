@@ -128,7 +128,7 @@ class NoTools:
     def specs(self, names: Sequence[str]) -> tuple[ToolSpec, ...]:
         return ()
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str) -> ToolOutcome:
+    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
         raise NotImplementedError
 
     def forget(self, session_id: str) -> None:
