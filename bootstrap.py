@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+import orjson
 import structlog
+from aiohttp import web
 
 from api import config as config_api
 from api import probes, site
@@ -250,11 +253,12 @@ async def build(
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
     origins = OriginPolicy(settings.allowed_origins, settings.host)
-    groups = [probes.operations(health), config_api.operations(_config(settings, assistants))]
+    groups = [probes.OPERATIONS, config_api.OPERATIONS]
+    parts: dict[web.AppKey[Any], object] = {probes.HEALTH: health, config_api.CONFIG: orjson.dumps(_config(settings, assistants))}
     return Application(
         registry=registry,
         health=health,
-        plain=_plain_http(groups, authenticator, origins),
+        plain=_plain_http(groups, parts, authenticator, origins),
         origins=origins,
         settings=settings,
         authenticator=authenticator,
@@ -266,10 +270,12 @@ async def build(
     )
 
 
-def _plain_http(groups: Sequence[Sequence[Operation]], authenticator: Authenticator, origins: OriginPolicy) -> PlainHttp:
+def _plain_http(
+    groups: Sequence[Sequence[Operation]], parts: Mapping[web.AppKey[Any], object], authenticator: Authenticator, origins: OriginPolicy
+) -> PlainHttp:
     """Return what serves everything that is no WebSocket."""
     page = site.routes(site.load_assets(ROOT / "web"))
-    return PlainHttp(build_app(groups, authenticator=authenticator, origins=origins, page=page))
+    return PlainHttp(build_app(groups, authenticator=authenticator, origins=origins, page=page, parts=parts))
 
 
 def _config(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """The application that answers plain HTTP: operations of the API, and the page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -31,6 +31,7 @@ def build_app(
     origins: Origins,
     stage: str = "",
     page: Iterable[web.RouteDef] = (),
+    parts: Mapping[web.AppKey[Any], object] | None = None,
 ) -> web.Application:
     """Return the application.
 
@@ -40,6 +41,7 @@ def build_app(
         origins: which pages of other origins may use the API.
         stage: a path under which every operation is served as well, as API Gateway does: `demo`.
         page: routes that are no operations.
+        parts: what the handlers work on.
     """
     operations = sorted((one for group in groups for one in group), key=lambda one: one.path)
     known: dict[web.AbstractRoute, Operation] = {}
@@ -53,6 +55,8 @@ def build_app(
 
     app = web.Application(middlewares=[locating, sharing(origins), telling, authenticating(authenticator), reading])
     app.on_response_prepare.append(_finish)
+    for key, part in (parts or {}).items():
+        app[key] = part
     for path, group in groupby(operations, key=lambda one: one.path):
         of_path = tuple(group)
         for prefix in ("", f"/{stage}") if stage else ("",):

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from api.health import Health
-from api.probes import answering
+from api.probes import HEALTH, get_health, get_readiness
 
 SHUTDOWN_SECONDS: Final = 1.0
 
@@ -40,10 +40,11 @@ class HealthServer:
 def build_app(health: Health) -> web.Application:
     """Return the application."""
     app = web.Application()
+    app[HEALTH] = health
     app.on_response_prepare.append(_hide_server)
     for path in ("/", "/health", "/ping"):
-        app.router.add_get(path, answering(health.alive))
-    app.router.add_get("/ready", answering(health.ready))
+        app.router.add_get(path, get_health)
+    app.router.add_get("/ready", get_readiness)
     return app
 
 

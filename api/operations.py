@@ -1,7 +1,8 @@
 """What can be asked over plain HTTP, as data: the router and the OpenAPI document are both made from it.
 
-A file of a resource has its handlers, `async def list_orders(request: web.Request) -> web.Response`, and one function that returns its
-operations. A handler raises a SessionError for everything that it refuses.
+A file of a resource has its handlers, `async def list_orders(request: web.Request) -> web.Response`, and the tuple OPERATIONS. What the
+handlers work on is in the application under a `web.AppKey` of that file. A handler finds what it was given, checked, in `request[GIVEN]`,
+and who asks in `request[PRINCIPAL]`; it raises a SessionError for everything that it refuses.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -59,8 +60,8 @@ class Operation:
     path: str
     """As aiohttp's router takes it, without a stage: `/orders/{id}`."""
     handler: Handler
-    name: str
-    """Unique: the operationId of the OpenAPI document."""
+    name: str = ""
+    """Unique: the operationId of the OpenAPI document; without it, the handler's name."""
     summary: str
     success: Success
     access: Access = Access.SIGNED_IN

@@ -38,8 +38,13 @@ def assets(tmp_path: Path) -> Mapping[str, Asset]:
 
 @pytest.fixture
 async def port(assets: Mapping[str, Asset]) -> AsyncIterator[int]:
-    groups = [config.operations({"local": True})]
-    app = build_app(groups, authenticator=AnonymousAuthenticator(), origins=OriginPolicy(), page=site.routes(assets))
+    app = build_app(
+        [config.OPERATIONS],
+        authenticator=AnonymousAuthenticator(),
+        origins=OriginPolicy(),
+        page=site.routes(assets),
+        parts={config.CONFIG: b'{"local":true}'},
+    )
     async with serving(app) as running:
         yield running
 
