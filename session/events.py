@@ -103,6 +103,8 @@ class EndReason(StrEnum):
     """The same, and another server can go on with the session."""
     OPERATOR = "operator"
     """Somebody who runs the server ended it."""
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - the name of a reason
+    """The token of the client has expired, and no new one came."""
     CLIENT_LOST = "client_lost"
     """The client lost its connection and did not come back in time."""
     FAILED = "failed"
