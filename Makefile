@@ -4,7 +4,7 @@
 PYTHON_VENV := .venv/bin/python
 PYTEST := $(PYTHON_VENV) -m pytest
 SHELL_FILES := .ci/run $(wildcard scripts/*.sh)
-BENCHES := bridge stream continuation interruption bounds stalls soak
+BENCHES := bridge connections stream continuation interruption bounds stalls soak
 ARGS ?=
 
 # uv otherwise knows only its own list of authorities, and fails where a network has one of its own.
