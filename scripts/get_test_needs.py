@@ -67,6 +67,8 @@ def get_from_npm() -> None:
             f"@aws-sdk/client-bedrock-runtime@{needs.NODE_SDK_VERSION}",
             f"@asyncapi/parser@{needs.ASYNCAPI_PARSER_VERSION}",
             f"wscat@{needs.WSCAT_VERSION}",
+            f"openai@{needs.OPENAI_VERSION}",
+            f"ws@{needs.WS_VERSION}",
         )
         run_quietly(["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", *packages], DOWNLOAD_SECONDS)
 
@@ -108,6 +110,13 @@ NEEDS = (
         hint="needs npm",
     ),
     Need("wscat", needs.find_wscat, "conversations with wscat", other_way=get_from_npm, hint="needs npm"),
+    Need(
+        "openai (npm)",
+        needs.find_openai_node,
+        "conversations with OpenAI's client for JavaScript",
+        other_way=get_from_npm,
+        hint="needs npm",
+    ),
     Need(
         "MiniStack",
         ministack.find,

@@ -23,6 +23,9 @@ NODE_SDK_VERSION = "3.1163.0"
 NODE_SDK = NODE_PACKAGES / "node_modules" / "@aws-sdk" / "client-bedrock-runtime" / "package.json"
 ASYNCAPI_PARSER_VERSION = "3.6.3"
 WSCAT_VERSION = "6.1.0"
+OPENAI_VERSION = "6.49.0"
+"""The last line that runs on Node 20."""
+WS_VERSION = "8.23.0"
 
 COMPLETE_VARIABLE = "NOVA_SONIC_TESTS_COMPLETE"
 
@@ -116,6 +119,11 @@ def find_wscat() -> Path | None:
     return _find_node_package("wscat", WSCAT_VERSION)
 
 
+def find_openai_node() -> Path | None:
+    """Find the folder with OpenAI's client for JavaScript, and with the WebSockets that it needs on Node."""
+    return _find_node_package("openai", OPENAI_VERSION) and _find_node_package("ws", WS_VERSION)
+
+
 def chromium() -> Path:
     """Return Chromium's executable, or leave the test out."""
     return find_chromium() or missing("Chromium")
@@ -154,3 +162,8 @@ def asyncapi_parser() -> Path:
 def wscat() -> Path:
     """Return wscat's script, or leave the test out."""
     return (find_wscat() or missing("wscat (npm)")) / "node_modules" / "wscat" / "bin" / "wscat"
+
+
+def openai_node() -> Path:
+    """Return the folder in whose node_modules OpenAI's client for JavaScript is, or leave the test out."""
+    return find_openai_node() or missing("openai (npm)")

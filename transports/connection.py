@@ -24,7 +24,19 @@ from telemetry.counters import Counters
 from telemetry.logs import without_quotes
 from transports.attachments import Attachment, Attachments
 from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, dialect_of_stranger
-from transports.dialects.interface import Acknowledge, Action, Dialect, Frame, Lasting, Numbered, Reply, Resume, Resumed, Told
+from transports.dialects.interface import (
+    Acknowledge,
+    Action,
+    Dialect,
+    Frame,
+    Lasting,
+    Numbered,
+    Reply,
+    Resume,
+    Resumed,
+    Told,
+    greeting_of,
+)
 from transports.directory import LiveConnection
 from transports.flow import ClientFlow
 
@@ -76,6 +88,7 @@ class Connection:
         clocks: the same and wall-clock time in milliseconds, for dialects.
         counters: gets `frame_*` and `connection_*`.
         live: who the client is, and what is told of the connection.
+        dialect: what the client asked for with its address; None leaves it to its subprotocol and its first frame.
     """
 
     def __init__(
@@ -87,6 +100,7 @@ class Connection:
         clocks: Clocks,
         counters: Counters,
         live: LiveConnection,
+        dialect: Dialect | None = None,
     ) -> None:
         self._socket = socket
         self._attachments = attachments
@@ -96,7 +110,7 @@ class Connection:
         self._live = live
         live.close = self.close
         self._flow = ClientFlow(clock.now())
-        self._dialect: Dialect | None = by_subprotocol(socket.subprotocol, clocks)
+        self._dialect: Dialect | None = dialect or by_subprotocol(socket.subprotocol, clocks)
         self._tasks: asyncio.TaskGroup | None = None
         self._session: _Session | None = None
         self._is_replaced = False
@@ -148,6 +162,8 @@ class Connection:
             Whether the client lost its connection, rather than left.
         """
         try:
+            for frame in greeting_of(self._dialect):
+                await self._send(frame)
             while not self._is_replaced:
                 frame = await self._receive()
                 self._frames += 1

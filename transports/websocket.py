@@ -24,9 +24,11 @@ from transports.authentication import Gate, without_tokens
 from transports.connection import Connection
 from transports.dialects.binary import SUBPROTOCOL
 from transports.dialects.detection import Clocks
+from transports.dialects.realtime import SUBPROTOCOL as REALTIME_SUBPROTOCOL
 from transports.directory import Directory, LiveConnection
 from transports.first_request import FrontDoor, LaterConnection, PlainHttp
 from transports.origins import OriginPolicy
+from transports.realtime_request import realtime_dialect
 from transports.refusals import refuse
 from transports.sockets import BACKLOG
 
@@ -133,7 +135,10 @@ class WebSocketServer:
             if principal is None:
                 return
             live = LiveConnection(connection_id, principal, *_origin_of(connection))
-            client = Connection(connection, self._attachments, live=live, clock=self._clock, clocks=self._clocks, counters=self._counters)
+            dialect = realtime_dialect(connection, self._registry, self._clocks)
+            client = Connection(
+                connection, self._attachments, live=live, clock=self._clock, clocks=self._clocks, counters=self._counters, dialect=dialect
+            )
             async with self._directory.entered(live, lambda: connection.close_code):
                 await client.run()
 
@@ -151,8 +156,9 @@ def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprot
 
     Browsers give up when they offer some and none is taken: beside a token any other one is.
     """
-    if SUBPROTOCOL in offered:
-        return Subprotocol(SUBPROTOCOL)
+    for own in (SUBPROTOCOL, REALTIME_SUBPROTOCOL):
+        if own in offered:
+            return Subprotocol(own)
     others = without_tokens(offered)
     return others[0] if others and len(others) < len(offered) else None
 
