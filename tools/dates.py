@@ -75,6 +75,13 @@ def parse_when(day: str | None, hour: str | None, *, now: datetime, zone: ZoneIn
     Raises:
         InvalidArguments: no such day or time, or one of them is missing.
     """
+    try:
+        return _when(day, hour, now=now, zone=zone, keep=keep)
+    except OverflowError:  # the last evening of the year 9999, west of Greenwich
+        _refuse()
+
+
+def _when(day: str | None, hour: str | None, *, now: datetime, zone: ZoneInfo, keep: datetime | None) -> datetime:
     said = parse_moment(day, now.astimezone(zone).date()) if day else Moment()
     if said.instant is not None and not hour:
         return said.instant.astimezone(UTC)

@@ -148,3 +148,9 @@ def test_every_iso_time_is_read_as_written(minutes: int) -> None:
     read = parse_when(moment.isoformat(), None, now=NOW, zone=ZONE, keep=kept)
     assert read.tzinfo is UTC
     assert read == (expected.replace(hour=1, minute=1) if is_midnight else expected)
+
+
+@pytest.mark.req("S2-28")
+@pytest.mark.parametrize("day", ["9999-12-31T23:59", "0001-01-01T00:30+14:00", "9999-12-31T23:59-12:00"])
+def test_a_day_beyond_the_calendar_is_refused(day: str) -> None:
+    assert when(day) == "invalid_date"
