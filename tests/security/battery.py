@@ -14,16 +14,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from bench.positions import coded_speech, compare
+from bench.positions import coded_speech
 from bench.processes import weigh
 from nova_sonic_local.server import NovaSonicLocal
-from tests.e2e.clients import PIECE_BYTES, PIECE_SECONDS, Client, conversing
+from tests.e2e.clients import PIECE_BYTES, conversing
 from tests.e2e.desk import POLL_SECONDS, Model, Server, desk
+from tests.security.neighbours import CountListener, EchoListener, Neighbour
 from tests.security.tongues import HERTZ, PAGE, TONGUES, Frame, Json, Tongue, error_of
 
 HEALTH_SECONDS = 1.0
@@ -140,54 +140,13 @@ class Attacker:
 
 
 @dataclass(slots=True)
-class Neighbour:
-    """Somebody who talks with an echoing model the whole time, in real time."""
-
-    client: Client
-    speech: bytes
-    spoken: int = 0
-    """Bytes."""
-    _is_over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def talk(self) -> None:
-        """Speak until told to stop."""
-        loop = asyncio.get_running_loop()
-        due_at = loop.time()
-        while not self._is_over.is_set():
-            await self.client.send_audio(self.speech[self.spoken : self.spoken + PIECE_BYTES])
-            self.spoken += PIECE_BYTES
-            assert self.spoken < len(self.speech), "the cases take too long"
-            due_at += PIECE_SECONDS
-            await asyncio.sleep(max(0.0, due_at - loop.time()))
-
-    async def finish(self) -> tuple[int, int, int]:
-        """Stop talking, hear the rest of the echo, and return how many samples were lost, doubled and out of order."""
-        self._is_over.set()
-        said = self.speech[: self.spoken]
-        await self.client.until(lambda: len(without_silence(bytes(self.client.speech))) >= len(said))
-        verdict = compare(said, without_silence(bytes(self.client.speech))[: len(said)])
-        return verdict.lost, verdict.doubled, verdict.out_of_order
-
-
-def without_silence(pcm: bytes) -> bytes:
-    """Leave out what the server says for a client that is late: this test's own loop stands still now and then."""
-    samples = np.frombuffer(pcm, "<i2")
-    quiet = np.convolve(samples == 0, np.ones(8), "full") >= 8  # coded speech has no eight zeros in a row
-    ends = np.flatnonzero(quiet)
-    keep = np.ones(samples.size, dtype=bool)
-    for offset in range(8):
-        keep[ends - offset] = False
-    return samples[keep].tobytes()
-
-
-@dataclass(slots=True)
 class Ground:
     """A server under attack."""
 
     server: Server
     emulator: NovaSonicLocal
     model: Model
-    neighbour: Neighbour | None
+    neighbour: Neighbour
     before: Standing
     answered: list[str] = field(default_factory=list)
     """What cases were told since the last look."""
@@ -208,9 +167,8 @@ class Ground:
         assert counters.get("connection_crashed", 0) == 0
         assert INTERNALS.findall(told) == []
         assert self.server.process.returncode is None
-        if self.neighbour is not None:
-            assert not self.neighbour.client.closed.is_set()
-            assert self.neighbour.client.codes == []
+        assert not self.neighbour.client.closed.is_set()
+        assert self.neighbour.client.codes == []
 
     @asynccontextmanager
     async def attacker(self, tongue: Tongue = PAGE, *, path: str = "", query: str = "", **options: object) -> AsyncIterator[Attacker]:
@@ -230,9 +188,8 @@ class Ground:
 
     async def unharmed(self, *, growth_kilobytes: int = GROWTH_KILOBYTES) -> None:
         """Check everything that a whole file of cases leaves as it was."""
-        if self.neighbour is not None:
-            assert await self.neighbour.finish() == (0, 0, 0)
-            assert self.neighbour.spoken > 0
+        assert await self.neighbour.finish() == (0, 0, 0)
+        assert self.neighbour.heard > 0
         await self._until_settled()
         after = await standing(self.server, self.emulator)
         log = self.server.log_file.read_text(encoding="utf-8", errors="replace")
@@ -293,25 +250,20 @@ async def battleground(
         folder: for everything that is written.
         settings: of the server.
         flags: of the server.
-        model: instead of one that echoes for the neighbour; then there is none.
+        model: one that does as it is told, instead of one that echoes.
     """
     own = {"SQLITE_PATH": str(folder / "records.sqlite3"), **(settings or {})}
     chosen = model or Model(brain="echo")
-    async with desk(folder, chosen, own, *flags) as (server, emulator):
-        if model is not None:
-            await _warm_up(server)
-            yield Ground(server, emulator, chosen, None, await _settled(server, emulator, 0))
-            return
-        async with conversing(server.url) as client:
-            neighbour = Neighbour(client, coded_speech(NEIGHBOUR_SECONDS * HERTZ // PIECE_BYTES * PIECE_BYTES))
-            await _warm_up(server)
-            talking = asyncio.create_task(neighbour.talk())
-            ground = Ground(server, emulator, chosen, neighbour, await _settled(server, emulator, 1))
-            try:
-                yield ground
-            finally:
-                talking.cancel()
-                await asyncio.wait({talking})
+    async with desk(folder, chosen, own, *flags) as (server, emulator), conversing(server.url) as client:
+        speech = coded_speech(NEIGHBOUR_SECONDS * HERTZ // PIECE_BYTES * PIECE_BYTES)
+        neighbour: Neighbour = EchoListener(client, speech) if model is None else CountListener(client)
+        await _warm_up(server)
+        talking = asyncio.create_task(neighbour.talk())
+        try:
+            yield Ground(server, emulator, chosen, neighbour, await _settled(server, emulator, 1))
+        finally:
+            talking.cancel()
+            await asyncio.wait({talking})
 
 
 async def _warm_up(server: Server) -> None:
