@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from storage import records
-from storage.conditions import Absent, AllOf, Equals, OneOf, Update
+from storage.conditions import Absent, AllOf, AnyOf, Condition, Equals, Update
 from storage.errors import ConditionFailed, SlotTaken, StorageUnavailable
 from storage.models import (
     OPEN_APPOINTMENTS,
@@ -18,8 +18,8 @@ from storage.models import (
 )
 from storage.names import doctor_keys
 from storage.records import Listing, Reader
-from storage.slots import give_back, slots_of, take
-from storage.table import Change, Key, Put, Query, Table, Write
+from storage.slots import give_back, is_on_grid, slots_of, take
+from storage.table import Change, Delete, Key, Put, Query, Table, Write
 from storage.tables import PARTITION, SORT
 from storage.values import Item, Value
 
@@ -129,21 +129,67 @@ class Appointments:
         """
         return await self._change(appointment_id, request_id, lambda appointment: replace(appointment, starts_at=starts_at.astimezone(UTC)))
 
+    async def change(self, appointment: Appointment, expected: Appointment) -> Appointment | None:
+        """Write a changed appointment, with the time that it needs, if nobody has changed it since `expected` was read.
+
+        Returns:
+            The appointment as it was written; None if somebody has changed it.
+
+        Raises:
+            SlotTaken: the doctor has another appointment at that time; nothing was changed.
+            InvalidRequest: it does not begin and end at borders of slots.
+        """
+        doctor = expected.doctor_name if appointment.doctor_name == expected.doctor_name else await self.doctor(appointment.doctor_name)
+        changed = replace(appointment, doctor_name=doctor, updated_at=records.next_instant(expected.updated_at, self._clock()))
+        writing = Change(_key(changed.id), records.whole_update(_to_item(changed), ()), _is_still(expected))
+        try:
+            await self.table.transact((writing, *_slot_writes(expected, changed)))
+        except ConditionFailed as error:
+            if 0 in error.failed:
+                return None
+            raise SlotTaken(error.failed) from error
+        return changed
+
+    async def remove(self, expected: Appointment) -> bool:
+        """Remove an appointment and free its time if nobody has changed it since `expected` was read; False if somebody has."""
+        gone = replace(expected, status=AppointmentStatus.CANCELLED)
+        try:
+            await self.table.transact((Delete(_key(expected.id), _is_still(expected)), *_slot_writes(expected, gone)))
+        except ConditionFailed as error:
+            if 0 in error.failed:
+                return False
+            raise
+        return True
+
     async def doctor(self, name: str) -> str:
         """Return how this doctor's name is spelt, taking it as spelt here when it is new.
 
         "doctor Rodriguez" finds "Dr. Rodríguez", so that the index by doctor holds one spelling.
         """
-        keys = doctor_keys(name)
-        for key in keys:
-            if (item := await self.table.get(Key("DOCTORS", key))) is not None:
-                return Reader(item).text("name")
-        entry = {PARTITION: "DOCTORS", SORT: keys[0], "name": name.strip()}
+        if (known := await self.known_doctor(name)) is not None:
+            return known
+        entry = {PARTITION: "DOCTORS", SORT: doctor_keys(name)[0], "name": name.strip()}
         try:
             await self.table.put(entry, Absent(PARTITION))
         except ConditionFailed:
             return await self.doctor(name)
         return name.strip()
+
+    async def known_doctor(self, name: str) -> str | None:
+        """Return how this doctor's name is spelt, or None for a doctor who never had an appointment."""
+        for key in doctor_keys(name):
+            if (item := await self.table.get(Key("DOCTORS", key))) is not None:
+                return Reader(item).text("name")
+        return None
+
+    async def doctors(self, most: int = 1_000) -> list[str]:
+        """Return the names of the doctors, as they are spelt."""
+        names: list[str] = []
+        async for item in records.pages(self.table, Query("DOCTORS")):
+            names.append(Reader(item).text("name"))
+            if len(names) == most:
+                break
+        return names
 
     async def with_status(self, status: AppointmentStatus, *, limit: int = 100, cursor: str | None = None) -> Listing[Appointment]:
         """Return a page of the appointments with a status."""
@@ -158,7 +204,8 @@ class Appointments:
     ) -> Listing[Appointment]:
         """Return a page of a doctor's appointments that start between two times, both included, in order."""
         between = (format_instant(first), format_instant(last))
-        return await self._page(Query(await self.doctor(doctor_name), "DoctorDateIndex", between, limit=limit, cursor=cursor))
+        known = await self.known_doctor(doctor_name) or doctor_name.strip()
+        return await self._page(Query(known, "DoctorDateIndex", between, limit=limit, cursor=cursor))
 
     async def everything(self, day: date | None = None) -> list[Appointment]:
         """Return every appointment, or those of one day in the clinic's zone, by time; by index queries instead of a scan."""
@@ -205,7 +252,7 @@ class Appointments:
             before = await self.get(appointment_id)
             if before is None or before.status not in OPEN_APPOINTMENTS:
                 return await self.outcome(request_id) if request_id is not None else None
-            after = replace(changed(before), updated_at=records.to_milliseconds(self._clock()))
+            after = replace(changed(before), updated_at=records.next_instant(before.updated_at, self._clock()))
             noted = [records.request_record(request_id, _to_item(after), after.updated_at)] if request_id is not None else []
             try:
                 await self.table.transact((*_change_writes(before, after), *noted))
@@ -231,13 +278,28 @@ def _change_writes(before: Appointment, after: Appointment) -> Sequence[Write]:
     instant = format_instant(after.starts_at)
     values: dict[str, Value] = {"status": after.status.value, "date": instant, "appointmentDate": instant}
     values["updatedAt"] = format_instant(after.updated_at)
-    unchanged = AllOf((OneOf("status", tuple(sorted(OPEN_APPOINTMENTS))), Equals("appointmentDate", format_instant(before.starts_at))))
-    held = slots_of(before)
+    return [Change(_key(before.id), Update(set=values), _is_still(before)), *_slot_writes(before, after)]
+
+
+def _slot_writes(before: Appointment, after: Appointment) -> list[Write]:
+    """Return the writes that give back the time that is not needed any more and take what is needed now."""
+    if after.status in OPEN_APPOINTMENTS and _time_of(after) == _time_of(before):
+        return []
+    is_holding = before.status in OPEN_APPOINTMENTS and is_on_grid(before.starts_at, before.duration_minutes)
+    held = slots_of(before) if is_holding else {}  # what another program wrote may lie across slots, and then holds none
     wanted = slots_of(after) if after.status in OPEN_APPOINTMENTS else {}
-    writes: list[Write] = [Change(_key(before.id), Update(set=values), unchanged)]
-    writes += [give_back(key, before.id) for key in held if key not in wanted]
-    writes += [take(key, time, before.id) for key, time in wanted.items() if key not in held]
-    return writes
+    given = [give_back(key, before.id) for key in held if key not in wanted]
+    return [*given, *(take(key, time, before.id) for key, time in wanted.items() if key not in held)]
+
+
+def _time_of(appointment: Appointment) -> tuple[str, datetime, int]:
+    return appointment.doctor_name, appointment.starts_at, appointment.duration_minutes
+
+
+def _is_still(before: Appointment) -> Condition:
+    """Return the condition that nobody has changed the appointment since it was read; other programs may note no time of change."""
+    unchanged = AnyOf((Absent("updatedAt"), Equals("updatedAt", format_instant(before.updated_at))))
+    return AllOf((Equals("status", before.status.value), Equals("appointmentDate", format_instant(before.starts_at)), unchanged))
 
 
 def _key(appointment_id: str) -> Key:

@@ -9,7 +9,7 @@ import orjson
 
 from storage.errors import BadCursor
 from storage.table import Query
-from storage.tables import TableDefinition
+from storage.tables import PARTITION, SORT, TableDefinition
 
 
 def encode_cursor(definition: TableDefinition, query: Query, last: Mapping[str, str]) -> str:
@@ -25,13 +25,8 @@ def decode_cursor(definition: TableDefinition, query: Query) -> dict[str, str] |
     """
     if query.cursor is None:
         return None
-    try:
-        padded = query.cursor + "=" * (-len(query.cursor) % 4)
-        parts = orjson.loads(urlsafe_b64decode(padded.encode("ascii")))
-    except (ValueError, binascii.Error) as error:
-        raise BadCursor("the cursor is damaged") from error
-    match parts:
-        case [str(origin), dict(last)] if origin == _origin(definition, query) and set(last) == _expected(definition, query):
+    match _parts_of(query.cursor):
+        case [str(origin), dict(last)] if origin == _origin(definition, query) and _is_within(definition, query, last):
             return {str(name): str(value) for name, value in last.items()}
         case _:
             raise BadCursor("the cursor belongs to another query")
@@ -42,9 +37,52 @@ def _origin(definition: TableDefinition, query: Query) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
+def _is_within(definition: TableDefinition, query: Query, last: Mapping[str, object]) -> bool:
+    """Tell whether a position lies in what the query reads: DynamoDB takes no other, and a client could have made it up."""
+    if set(last) != _expected(definition, query) or not all(isinstance(value, str) and value for value in last.values()):
+        return False
+    index = definition.index(query.index) if query.index is not None else None
+    if last[index.partition if index else PARTITION] != query.partition:
+        return False
+    sort = last.get(index.sort or "" if index else SORT)
+    return query.between is None or not isinstance(sort, str) or query.between[0] <= sort <= query.between[1]
+
+
 def _expected(definition: TableDefinition, query: Query) -> set[str]:
     names = {"PK", "SK"}
     if query.index is not None:
         index = definition.index(query.index)
         names |= {index.partition} | ({index.sort} if index.sort else set())
     return names
+
+
+def encode_position(listing: str, position: tuple[str, str]) -> str:
+    """Encode where a page of a list over several queries ended.
+
+    Args:
+        listing: the list's name.
+        position: in the list's own order.
+    """
+    return urlsafe_b64encode(orjson.dumps([listing, *position])).decode().rstrip("=")
+
+
+def decode_position(listing: str, cursor: str | None) -> tuple[str, str] | None:
+    """Return where the page before ended, or None for the first page.
+
+    Raises:
+        BadCursor: it is damaged, or belongs to another list.
+    """
+    if cursor is None:
+        return None
+    match _parts_of(cursor):
+        case [str(origin), str(first), str(second)] if origin == listing:
+            return first, second
+        case _:
+            raise BadCursor("the cursor belongs to another list")
+
+
+def _parts_of(cursor: str) -> object:
+    try:
+        return orjson.loads(urlsafe_b64decode((cursor + "=" * (-len(cursor) % 4)).encode("ascii")))
+    except (ValueError, binascii.Error) as error:
+        raise BadCursor("the cursor is damaged") from error

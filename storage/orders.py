@@ -18,6 +18,9 @@ from storage.values import Item
 
 _TRIES = 20
 """How often to try again when a number was taken past the counter, or somebody else was faster."""
+_OPTIONAL = ("estimatedDelivery", "trackingNumber", "dniHash")
+_EARLIEST = "0001"
+"""Sorts before every instant; a key attribute may not be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Orders:
             before = await self.get(order_id)
             if before is None or before.status not in CANCELLABLE_ORDERS:
                 return await self.outcome(request_id)
-            after = replace(before, status=OrderStatus.CANCELLED, updated_at=records.to_milliseconds(self._clock()))
+            after = replace(before, status=OrderStatus.CANCELLED, updated_at=records.next_instant(before.updated_at, self._clock()))
             change = Update(set={"status": after.status.value, "updatedAt": format_instant(after.updated_at)})
             noted = records.request_record(request_id, _to_item(after), after.updated_at)
             try:
@@ -120,22 +123,31 @@ class Orders:
 
     async def change(self, order: Order, expected: Order) -> Order | None:
         """Write a changed order if nobody has changed it since `expected` was read; None if somebody has."""
-        changed = replace(order, updated_at=records.to_milliseconds(self._clock()))
+        changed = replace(order, updated_at=records.next_instant(expected.updated_at, self._clock()))
         try:
-            await self.table.put(_to_item(changed), _is_still(expected))
+            await self.table.update(_key(order.id), records.whole_update(_to_item(changed), _OPTIONAL), _is_still(expected))
         except ConditionFailed:
             return None
         return changed
+
+    async def remove(self, expected: Order) -> bool:
+        """Remove an order if nobody has changed it since `expected` was read; False if somebody has."""
+        try:
+            await self.table.delete(_key(expected.id), _is_still(expected))
+        except ConditionFailed:
+            return False
+        return True
 
     async def delete(self, order_id: str) -> None:
         """Remove an order; removing what is not there succeeds."""
         await self.table.delete(_key(order_id))
 
     async def with_status(
-        self, status: OrderStatus, *, limit: int = 100, cursor: str | None = None, newest_first: bool = True
+        self, status: OrderStatus, *, limit: int = 100, cursor: str | None = None, newest_first: bool = True, until: datetime | None = None
     ) -> Listing[Order]:
-        """Return a page of the orders with a status, by creation time."""
-        query = Query(status.value, "StatusIndex", descending=newest_first, limit=limit, cursor=cursor)
+        """Return a page of the orders with a status, by creation time; with `until`, of those created then or before."""
+        between = (_EARLIEST, format_instant(until)) if until is not None else None
+        query = Query(status.value, "StatusIndex", between, descending=newest_first, limit=limit, cursor=cursor)
         return await self._page(query)
 
     async def of_customer(self, customer_email: str, *, limit: int = 100, cursor: str | None = None) -> Listing[Order]:

@@ -1,6 +1,6 @@
 """What the repositories share: typed reading of items, numbering, request records, and identity attempts."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -139,6 +139,22 @@ async def pages(table: Table, query: Query) -> AsyncIterator[Item]:
 def to_milliseconds(instant: datetime) -> datetime:
     """Return an instant as precisely as it is stored."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def next_instant(before: datetime, now: datetime) -> datetime:
+    """Return when a record is changed: later than when it was changed before, so that two changes never carry the same time."""
+    return max(to_milliseconds(now), before + timedelta(milliseconds=1))
+
+
+def whole_update(item: Item, optional: Sequence[str]) -> Update:
+    """Return the update that writes every attribute of a record that the program knows, and leaves those of other programs alone.
+
+    Args:
+        item: with its keys.
+        optional: attributes that are removed where the item has none.
+    """
+    values = {name: value for name, value in item.items() if name not in (PARTITION, SORT)}
+    return Update(set=values, remove=tuple(name for name in optional if name not in values))
 
 
 def without_nulls(item: Mapping[str, Value]) -> dict[str, Value]:

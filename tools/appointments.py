@@ -2,23 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from storage.appointments import Appointments, NewAppointment
 from storage.errors import SlotTaken
 from storage.models import OPEN_APPOINTMENTS, Appointment, AppointmentStatus, AppointmentType, Json
+from storage.rules import DEFAULT_DURATION_MINUTES, is_over, is_too_far
 from storage.slots import MAX_DURATION_MINUTES, SLOT_MINUTES, is_on_grid
 from tools.dates import parse_when
 from tools.errors import InvalidArguments, ToolError
 from tools.identity import Email, Identity, PersonName, RecordId
 from tools.registry import Answer, ToolCall, tool
 from tools.schema import Param
-
-DEFAULT_DURATION_MINUTES = 30
-FURTHEST_DAYS = 366
-"""A day further ahead is a slip of the tongue or of the model."""
 
 _APPOINTMENT_ID = Param("Appointment number, as digits", aliases=("id", "turnoId", "citaId", "appointmentNumber"))
 _PATIENT = Param("Full name of the patient", aliases=("name", "nombre", "paciente", "customerName"))
@@ -41,9 +38,9 @@ class Calendar:
         """
         now = self.clock()
         instant = parse_when(day, hour, now=now, zone=self.zone, keep=keep)
-        if instant <= now:
+        if is_over(instant, now):
             raise ToolError("date_in_past", "That time is over. Ask the user for a day and time to come.")
-        if instant > now + timedelta(days=FURTHEST_DAYS):
+        if is_too_far(instant, now):
             raise ToolError("date_too_far", "That is more than a year ahead. Ask the user for the day again.")
         return instant
 

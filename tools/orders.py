@@ -6,18 +6,11 @@ from typing import Annotated
 
 from storage.models import Order, OrderItem, OrderStatus, order_json, order_total
 from storage.orders import NewOrder, Orders
+from storage.rules import CENT, MAX_ITEM_DESCRIPTION, MAX_ITEM_NAME, MAX_ITEMS, MAX_PRICE, MAX_QUANTITY, is_total_right
 from tools.errors import InvalidArguments, ToolError
 from tools.identity import Dni, Email, Identity, PersonName, RecordId
 from tools.registry import Answer, ToolCall, tool
 from tools.schema import Param
-
-MAX_ITEMS = 20
-MAX_QUANTITY = 1000
-MAX_PRICE = Decimal(1_000_000)
-MAX_ITEM_NAME = 60
-MAX_ITEM_DESCRIPTION = 80
-"""The bounds of an order keep its result below the executor's 8 KB."""
-_CENT = Decimal("0.01")
 
 _ORDER_ID = Param("Order number, as digits", aliases=("id", "orderNumber", "pedidoId", "numeroPedido", "order"))
 _DNI = Param("DNI of the customer, digits only. Give this or customerName", aliases=("documento", "document"))
@@ -90,7 +83,7 @@ async def place_order(
     if not 0 < len(lines) <= MAX_ITEMS:
         raise InvalidArguments(f"An order has 1 to {MAX_ITEMS} products. Ask the user what to order.", "invalid_items")
     computed = order_total(lines)
-    if total is not None and abs(total - computed) > _CENT:
+    if not is_total_right(total, computed):
         raise ToolError(
             "total_mismatch", f"The products come to {computed}, not to the total given. Tell the user, and ask whether to go on."
         )
@@ -99,7 +92,7 @@ async def place_order(
 
 
 def _line(number: int, item: ItemArgument) -> OrderItem:
-    price = item.price.quantize(_CENT, ROUND_HALF_UP)
+    price = item.price.quantize(CENT, ROUND_HALF_UP)
     if not 0 < item.quantity <= MAX_QUANTITY or not 0 <= price <= MAX_PRICE or price != item.price:
         raise InvalidArguments("A quantity or a price is not possible. Ask the user for both again.", "invalid_items")
     if len(item.name) > MAX_ITEM_NAME or len(item.description or "") > MAX_ITEM_DESCRIPTION:
