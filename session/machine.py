@@ -437,10 +437,8 @@ class SessionMachine:
             return self._finish(EndReason.CLIENT_LOST)
         if self._departure.look(now) and (leaving := self._leave() if self._departure.is_over(now) else self._maybe_leave(now)):
             return leaving
-        if self.state is State.CONNECTING:
-            return []
         due = [effect for done in self._client_calls.overdue(now) for effect in self._tool_done(done, now)]
-        if self.state is State.CLOSED:
+        if (state := self.state) is State.CONNECTING or state is State.CLOSED:
             return due
         due += self._succession.tick(now)
         if (hung_at := self._hung_at) is not None and now >= hung_at:
