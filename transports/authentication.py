@@ -6,7 +6,8 @@ Browsers can set no header on a WebSocket, and what is in an address ends up in 
 import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -20,13 +21,14 @@ from websockets.typing import Subprotocol
 
 from auth.interfaces import Authenticator, KeysUnavailable, OtherUser, TokenOutdated, TokenRefused
 from auth.principal import Principal
-from session.errors import AuthenticationError, AuthUnavailable, BadFrame, Forbidden, NotAuthenticated, TokenExpired
+from session.errors import AuthenticationError, AuthUnavailable, BadFrame, Forbidden, NotAuthenticated, SessionError, TokenExpired
 from telemetry.counters import Counters
 from transports.dialects.auth_messages import MESSAGE_LIMIT_BYTES, accepted, is_auth, token_in
 from transports.dialects.binary import BinaryDialect
 from transports.dialects.detection import Clocks, by_subprotocol, dialect_of_stranger
 from transports.dialects.interface import Dialect, Frame
 from transports.refusals import refuse
+from transports.standing import Standing
 
 log = structlog.get_logger()
 
@@ -42,7 +44,7 @@ CLAIM: Final = "userId"
 _USER: Final = re.compile(r"[^\x00-\x20\x7f]{1,128}")
 
 
-def refusal(error: AuthenticationError) -> Response:
+def refusal(error: SessionError) -> Response:
     """Return the HTTP answer to a handshake that is refused (RFC 6750 3)."""
     status = HTTPStatus(error.status)
     if status is HTTPStatus.UNAUTHORIZED:
@@ -61,6 +63,7 @@ class Gate:
         seconds: for the first message of a client whose handshake had no token.
         grace_seconds: how long a conversation may go on when its token has expired.
         waiting_limit: connections at once that have not said who they are.
+        wall: seconds since 1970.
     """
 
     def __init__(
@@ -71,12 +74,14 @@ class Gate:
         seconds: float = AUTH_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
         waiting_limit: int = WAITING_LIMIT,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self.grace_seconds = grace_seconds
+        self._grace_seconds = grace_seconds
         self._authenticator = authenticator
         self._counters = counters
         self._seconds = seconds
         self._waiting_limit = waiting_limit
+        self._wall = wall
         self._waiting = 0
         self._known: WeakKeyDictionary[ServerConnection, Principal] = WeakKeyDictionary()
         """Who said in the handshake who they are."""
@@ -84,27 +89,28 @@ class Gate:
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Look at a handshake; return its refusal, None when it may go on."""
         try:
+            claimed = claimed_user(request)
             tokens = tokens_in(request)
             if len(tokens) > 1:
                 raise NotAuthenticated("There is more than one token.")
             if tokens or not self._authenticator.needs_token:
-                self._known[connection] = await self.authenticate(tokens.pop() if tokens else "", claimed_user(request))
+                self._known[connection] = await self.authenticate(tokens.pop() if tokens else "", claimed)
             elif self._waiting >= self._waiting_limit:
                 raise AuthUnavailable
-        except AuthenticationError as error:
+        except SessionError as error:
             return refusal(error)
         return None
 
-    async def enter(self, connection: ServerConnection, clocks: Clocks) -> Principal | None:
+    async def enter(self, connection: ServerConnection, clocks: Clocks) -> Standing | None:
         """Return who a client is, asking it to say so if it has not; None when it did not, and the connection is closed."""
         principal = self._known.pop(connection, None)
         if principal is not None:
-            return principal
+            return self._standing_of(principal)
         frame: Frame | None = None
         try:
             try:
                 frame = await self._first_frame(connection)
-                return await self._take_token(connection, frame)
+                return self._standing_of(await self._take_token(connection, frame))
             except AuthenticationError as error:
                 await _turn_away(connection, error, _dialect_for(connection, frame, clocks))
         except ConnectionClosed:
@@ -131,6 +137,9 @@ class Gate:
         self._counters.add("auth_refused")
         log.info("client.not_authenticated", code=error.code, detail=detail)
         raise error
+
+    def _standing_of(self, principal: Principal) -> Standing:
+        return Standing(principal, self.authenticate, self._grace_seconds, self._wall)
 
     async def _first_frame(self, connection: ServerConnection) -> Frame:
         """Wait for the message that says who the client is; until it is there, not much can be sent."""
@@ -200,17 +209,17 @@ def claimed_user(request: Request | None) -> str:
     """Return who a client says it is, empty if it does not.
 
     Raises:
-        NotAuthenticated: nobody is called so.
+        BadFrame: nobody is called so.
     """
     query = urlsplit(request.path).query if request is not None else ""
     try:
         claims = set(parse_qs(query, max_num_fields=20).get(CLAIM, ()))
     except ValueError:
-        raise NotAuthenticated("The query has too many fields.") from None
+        raise BadFrame("The query has too many fields.") from None
     if not claims:
         return ""
     if len(claims) > 1 or not _USER.fullmatch(claim := claims.pop()):
-        raise NotAuthenticated(f"{CLAIM} is no name of a user.")
+        raise BadFrame(f"{CLAIM} is no name of a user.")
     return claim
 
 

@@ -1,7 +1,6 @@
 """How long a client is who it is: until its token expires, unless it sends another one in time."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -25,9 +24,7 @@ class Standing:
         wall: seconds since 1970.
     """
 
-    def __init__(
-        self, principal: Principal, authenticate: Authenticate, grace_seconds: float, wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, principal: Principal, authenticate: Authenticate, grace_seconds: float, wall: Callable[[], float]) -> None:
         self.principal = principal
         self.grace_seconds = grace_seconds
         self._authenticate = authenticate

@@ -131,13 +131,20 @@ class WebSocketServer:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         connection_id = secrets.token_hex(CONNECTION_ID_BYTES)
         with structlog.contextvars.bound_contextvars(connection=connection_id):
-            principal = await self._gate.enter(connection, self._clocks)
-            if principal is None:
+            standing = await self._gate.enter(connection, self._clocks)
+            if standing is None:
                 return
-            live = LiveConnection(connection_id, principal, *_origin_of(connection))
+            live = LiveConnection(connection_id, standing.principal, *_origin_of(connection))
             dialect = realtime_dialect(connection, self._registry, self._clocks)
             client = Connection(
-                connection, self._attachments, live=live, clock=self._clock, clocks=self._clocks, counters=self._counters, dialect=dialect
+                connection,
+                self._attachments,
+                standing=standing,
+                live=live,
+                clock=self._clock,
+                clocks=self._clocks,
+                counters=self._counters,
+                dialect=dialect,
             )
             async with self._directory.entered(live, lambda: connection.close_code):
                 await client.run()
