@@ -5,10 +5,12 @@ import os
 import secrets
 import tempfile
 import time
+import uuid
 from collections.abc import MutableMapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,7 @@ from auth.issuer_keys import IssuerKeys
 from auth.key_endpoint import KeyEndpoint
 from config import ASSISTANTS, LOCAL_FOLDER, AuthMode, ModelHistory, Settings, StorageKind
 from local_emulator import EmulatorFailed, LocalEmulator
+from observers.connection_records import ConnectionRecords
 from observers.trace_files import TraceFiles
 from s2s.bedrock.client import NovaSonicClient, region_endpoint
 from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
@@ -35,7 +38,9 @@ from session.assistant import AssistantError, AssistantProfile, parse_assistant
 from session.interfaces import ModelClient, ToolRunner
 from session.keeper import SessionKeeper
 from storage.appointments import Appointments
+from storage.audit import AuditTrail
 from storage.cipher import KEY_BYTES, Cipher
+from storage.connections import Connections
 from storage.dynamodb import open_dynamodb
 from storage.errors import StorageError
 from storage.examples import LOCAL_SALT, write_examples
@@ -43,9 +48,10 @@ from storage.orders import Orders
 from storage.parked_sessions import ParkedSessions
 from storage.sqlite import open_sqlite
 from storage.table import Database, Table
-from storage.tables import appointments_table, orders_table, sessions_table
+from storage.tables import appointments_table, connections_table, orders_table, sessions_table
 from telemetry.counters import Counters
 from tools.catalogue import build_tools
+from transports.directory import Directory
 
 log = structlog.get_logger()
 
@@ -249,9 +255,45 @@ async def try_sessions_table(settings: Settings, database: Database) -> None:
         StorageError: there is none, or it cannot be used.
     """
     table = database.table(sessions_table(settings.sessions_table))
+    await make_own_table(settings, table)
+    await table.ping()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionParts:
+    """What keeps the records of connections."""
+
+    connections: Connections
+    trail: AuditTrail
+    records: ConnectionRecords
+
+
+async def open_connections(
+    settings: Settings, database: Database, resources: AsyncExitStack, counters: Counters, directory: Directory
+) -> ConnectionParts:
+    """Return what writes down the connections of this process. That the store is away is no reason not to start."""
+    table = database.table(connections_table(settings.connections_table))
+    try:
+        await make_own_table(settings, table)
+    except StorageError as error:
+        log.warning("connections.not_stored", reason=str(error))
+    process, numbers = uuid.uuid4().hex, count()
+    connections, trail = Connections(table), AuditTrail(table, lambda: f"{next(numbers):010}-{process[:12]}")
+    records = ConnectionRecords(connections, trail, counters, process=process)
+    resources.push_async_callback(records.aclose)
+    directory.watcher = records
+    records.start(directory.disconnect)
+    return ConnectionParts(connections, trail, records)
+
+
+async def make_own_table(settings: Settings, table: Table) -> None:
+    """Make a table where it is the server's to make.
+
+    Raises:
+        StorageError: the store cannot be used.
+    """
     if settings.local or settings.storage is StorageKind.SQLITE:
         await table.create()
-    await table.ping()
 
 
 def local_key(path: Path) -> bytes:
