@@ -24,17 +24,7 @@ from auth.interfaces import Authenticator
 from config import ROOT, Settings
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles
-from parts import (
-    TEXT_PROFILES,
-    load_assistants,
-    open_authenticator,
-    open_connections,
-    open_database,
-    open_keeper,
-    open_model,
-    open_tools,
-    open_traces,
-)
+from parts import TEXT_PROFILES, load_assistants, open_authenticator, open_database, open_keeper, open_model, open_tools, open_traces
 from session.assistant import AssistantProfile
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -43,7 +33,6 @@ from telemetry.counters import Counters
 from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from transports.authentication import Gate
-from transports.directory import Directory
 from transports.origins import OriginPolicy
 from transports.sockets import PortUnavailable, listen, port_of
 from transports.websocket import WebSocketServer
@@ -122,7 +111,6 @@ class Application:
         lag: of the event loop.
         clock: monotonic seconds.
         resources: closed last, in reverse order.
-        directory: knows the open connections.
         traces: of sessions, if the settings name a folder.
     """
 
@@ -139,7 +127,6 @@ class Application:
         lag: LoopLag,
         clock: Clock,
         resources: AsyncExitStack,
-        directory: Directory,
         traces: TraceFiles | None = None,
     ) -> None:
         self.registry = registry
@@ -152,7 +139,6 @@ class Application:
         self._lag = lag
         self._clock = clock
         self._resources = resources
-        self._directory = directory
         self._traces = traces
         self._servers: list[WebSocketServer | HealthServer] = []
         self._monitor: asyncio.Task[None] | None = None
@@ -176,7 +162,6 @@ class Application:
                 clock=self._clock,
                 resume_seconds=self._settings.resume_seconds,
                 adopter=self.registry,
-                directory=self._directory,
             )
         )
         if listening.health:
@@ -247,8 +232,6 @@ async def build(
             database = await open_database(settings, resources)
         tools = tools or await open_tools(settings, database, resources, found)
         keeper = None if database is None else await open_keeper(settings, database, resources, counters)
-        directory = Directory()
-        known = None if database is None else await open_connections(settings, database, resources, counters, directory)
         traces = open_traces(settings, resources)
         authenticator = authenticator or await open_authenticator(settings, resources, found)
         registry = SessionRegistry(
@@ -256,7 +239,7 @@ async def build(
             tools=tools,
             assistants=assistants,
             default_assistant=settings.assistant,
-            observers=(SessionLog(counters, clock), *((known.records,) if known is not None else ()), *observers),
+            observers=(SessionLog(counters, clock), *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
             text_profile=TEXT_PROFILES[settings.model_history],
@@ -283,7 +266,6 @@ async def build(
         lag=lag,
         clock=clock,
         resources=resources,
-        directory=directory,
         traces=traces,
     )
 
