@@ -3,12 +3,13 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from s2s.limits import STRICT, TextProfile
 from s2s.models import capabilities
 from session.assistant import AssistantProfile, plan_session
+from session.client_link import ClientLink
 from session.client_tools import ANSWER_SECONDS
 from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving, SessionError
@@ -20,6 +21,7 @@ from session.origin import Origin
 from session.resumption import Crowd
 from session.runner import SessionRunner
 from session.snapshot import SessionSnapshot
+from session.stream_quota import StreamQuota
 
 
 class SessionRegistry:
@@ -37,6 +39,7 @@ class SessionRegistry:
         is_overloaded: tells whether the process cannot serve more than it has; the first session is taken all the same.
         recorder: of sessions, if any are recorded.
         keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
+        quota: has sessions take turns at the model's streams; None opens each at once.
         client_tool_seconds: how long a client may take for a call of one of its tools.
     """
 
@@ -54,6 +57,7 @@ class SessionRegistry:
         is_overloaded: Callable[[], bool] = bool,
         recorder: Recorder | None = None,
         keeper: SessionKeeper | None = None,
+        quota: StreamQuota | None = None,
         client_tool_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._model = model
@@ -67,6 +71,7 @@ class SessionRegistry:
         self._is_overloaded = is_overloaded
         self._recorder = recorder
         self._keeper = keeper
+        self._quota = quota
         self._client_tool_seconds = client_tool_seconds
         self._expected = 0
         """Sessions of other processes for which a place is kept."""
@@ -87,13 +92,14 @@ class SessionRegistry:
         self._admitted = [runner for runner in self._admitted if not runner.is_over]
         return self._expected + len(self._admitted) + len(self._live)
 
-    def has_assistant(self, name: str) -> bool:
-        """Tell whether there is an assistant of this name."""
-        return name in self._assistants
+    @property
+    def assistants(self) -> Collection[str]:
+        """The names of all assistants."""
+        return self._assistants.keys()
 
-    def profile(self, name: str) -> AssistantProfile:
-        """Return an assistant; the one for clients that name none, if there is none of this name."""
-        return self._assistants.get(name) or self._assistants[self._default_assistant]
+    def clients(self) -> tuple[ClientLink, ...]:
+        """Return what is known of the clients of all sessions that live."""
+        return tuple(runner.client for runner in (*self._admitted, *self._live.values()) if not runner.is_over)
 
     @property
     def is_leaving(self) -> bool:
@@ -188,7 +194,7 @@ class SessionRegistry:
             session_id=origin.session_id,
             machine=machine,
             playback=playback,
-            model=self._model,
+            model=self._model if self._quota is None else self._quota.for_session(is_living=snapshot is not None),
             tools=self._tools,
             observers=self._observers,
             clock=self._clock,

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 MAX_HOPS: Final = 8
+"""Proxies in a row; two are usual, a content network and a load balancer."""
 LONGEST_ENTRY: Final = 60
 """Of an IPv6 address with brackets, a zone and a port."""
 _NETWORK_BITS: Final = 64

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from session.client_link import ClientLink
 from session.errors import BadFrame, ResumeRefused, ServerLeaving
 from session.events import GoingAway, SessionEnded, SessionEvent, SessionStarted, SpeechChunk, Start
 from session.registry import SessionRegistry
@@ -17,6 +18,7 @@ from session.runner import SessionRunner
 from telemetry.counters import Counters
 from transports.dialects.binary import without_samples
 from transports.dialects.interface import Dialect, Frame, Resume
+from transports.limits import NO_LIMITS, Limits
 from transports.outbox import Outbox
 from transports.tokens import handle_of, new_token
 
@@ -161,23 +163,40 @@ class Attachments:
         counters: gets `client_*`.
         resume_seconds: how long a session waits for its client; 0 ends it with the connection.
         adopter: finds what is not here.
+        limits: how many sessions one client may have.
     """
 
-    def __init__(self, registry: SessionRegistry, counters: Counters, resume_seconds: float = 0.0, adopter: Adopter | None = None) -> None:
+    def __init__(
+        self,
+        registry: SessionRegistry,
+        counters: Counters,
+        resume_seconds: float = 0.0,
+        adopter: Adopter | None = None,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self.resume_seconds = resume_seconds
         self._registry = registry
         self._counters = counters
         self._adopter = adopter
+        self._limits = limits
         self._by_handle: dict[str, Attachment] = {}
 
-    def begin(self, start: Start, dialect: Dialect, principal: str, *, is_lasting: bool) -> Attachment:
+    def begin(self, start: Start, dialect: Dialect, principal: str, caller: str = "", *, is_lasting: bool) -> Attachment:
         """Admit a session and run it.
+
+        Args:
+            start: what the client wants.
+            dialect: what it speaks.
+            principal: who it is; empty for anybody.
+            caller: whom its attempts are counted for.
+            is_lasting: whether it can come back.
 
         Raises:
             SessionError: it is not admitted.
         """
+        self._limits.check_sessions(ClientLink(principal, caller), self._registry.clients())
         runner = self._registry.open(start)
-        runner.client.principal, runner.client.input_hertz = principal, start.input_hertz
+        runner.client.principal, runner.client.caller, runner.client.input_hertz = principal, caller, start.input_hertz
         lasts = is_lasting and self.resume_seconds > 0
         dialect.begin(resume_seconds=self.resume_seconds)
         return Attachment(runner, self._registry.launch(runner), dialect, is_lasting=lasts)

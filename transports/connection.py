@@ -16,15 +16,13 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from session.errors import ClientError, Forbidden, InternalError, NotAuthenticated, SessionError, TokenExpired, WrongOrder
-from session.events import Command, End, EndReason, SendAudio, SendText, Start
+from session.errors import ClientError, InternalError, SessionError, TooLarge, TooMany, WrongOrder
+from session.events import Command, End, SendAudio, SendText, Start
 from session.interfaces import Clock
 from session.runner import SessionRunner
 from telemetry.counters import Counters
 from telemetry.logs import without_quotes
 from transports.attachments import Attachment, Attachments
-from transports.dialects.auth_messages import accepted, token_in
-from transports.dialects.binary import BinaryDialect
 from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, dialect_of_stranger
 from transports.dialects.interface import (
     Acknowledge,
@@ -40,8 +38,8 @@ from transports.dialects.interface import (
     greeting_of,
 )
 from transports.directory import LiveConnection
-from transports.flow import ClientFlow
-from transports.standing import Standing
+from transports.flow import ClientFlow, Flood
+from transports.limits import NO_LIMITS, Limits
 
 log = structlog.get_logger()
 
@@ -53,8 +51,6 @@ IDLE_CLOSE_CODE: Final = 4408
 REPLACED_CLOSE_CODE: Final = 4409
 ACKNOWLEDGE_SECONDS: Final = 0.25
 """How often a client is told what has been taken: what it has to keep meanwhile is 8 KB of audio."""
-LAST_WORDS_SECONDS: Final = 2.0
-"""For telling a client how its session has ended, before its connection is closed."""
 GOODBYES: Final = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 """Codes with which a client says that it is not coming back: asked for, the page is left, none given."""
 FRAMES_PER_TURN: Final = 16
@@ -92,8 +88,8 @@ class Connection:
         clock: monotonic seconds.
         clocks: the same and wall-clock time in milliseconds, for dialects.
         counters: gets `frame_*` and `connection_*`.
-        standing: who the client is, and for how long.
-        live: what is told of the connection.
+        live: who the client is, and what is told of the connection.
+        limits: of what it may send.
         dialect: what the client asked for with its address; None leaves it to its subprotocol and its first frame.
     """
 
@@ -105,8 +101,8 @@ class Connection:
         clock: Clock,
         clocks: Clocks,
         counters: Counters,
-        standing: Standing,
         live: LiveConnection,
+        limits: Limits = NO_LIMITS,
         dialect: Dialect | None = None,
     ) -> None:
         self._socket = socket
@@ -114,10 +110,10 @@ class Connection:
         self._clock = clock
         self._clocks = clocks
         self._counters = counters
-        self._standing = standing
         self._live = live
         live.close = self.close
-        self._flow = ClientFlow(clock.now())
+        self._limits = limits
+        self._flow = ClientFlow(clock.now(), limits, attachments.resume_seconds)
         self._dialect: Dialect | None = dialect or by_subprotocol(socket.subprotocol, clocks)
         self._tasks: asyncio.TaskGroup | None = None
         self._session: _Session | None = None
@@ -132,12 +128,10 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                expiring = tasks.create_task(self._expire())
                 is_lost = False
                 try:
                     is_lost = await self._read()
                 finally:
-                    expiring.cancel()
                     await self._leave_session(is_lost=is_lost)
         except* Exception as failure:  # noqa: BLE001 - the task root of a connection
             await self._crashed(failure.exceptions[0])
@@ -181,11 +175,14 @@ class Connection:
                 if self._frames % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
                 try:
-                    token = token_in(frame)
-                    await (self._take(frame) if token is None else self._renew(token))
+                    await self._slow_down(self._flow.frame(len(frame), self._clock.now()))
+                    await self._take(frame)
                 except SessionError as error:
                     await self._refuse(error, frame)
+                except Flood:
+                    await self._stop_flood(frame)
         except ConnectionClosed as closed:
+            self._counters.add("frame_too_large", closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG)
             if self._is_shown_out:
                 return False
             return closed.rcvd is None or (bool(closed.rcvd_then_sent) and closed.rcvd.code not in GOODBYES)
@@ -200,35 +197,6 @@ class Connection:
             return await self._socket.recv()
         async with asyncio.timeout(IDLE_SECONDS):
             return await self._socket.recv()
-
-    async def _expire(self) -> None:
-        """Show a client out whose token has expired: half of its grace is for another token, half for the last turn."""
-        half = self._standing.grace_seconds / 2
-        while True:
-            await self._standing.until_expired()
-            if self._dialect is not None:
-                await self._tell(TokenExpired(), self._dialect)
-            if not await self._standing.is_renewed_within(half):
-                break
-        session, runner = self._session, self._running()
-        if session is not None and runner is not None:
-            runner.drain(half, reason=EndReason.TOKEN_EXPIRED)
-            await asyncio.wait((session.writing,), timeout=half + LAST_WORDS_SECONDS)
-        self.close(TokenExpired.close_code, TokenExpired.code)
-
-    async def _renew(self, token: str) -> None:
-        """Take another token of the client.
-
-        Raises:
-            AuthenticationError: it is not accepted.
-            _Leave: it is somebody else's.
-        """
-        try:
-            self._live.principal = principal = await self._standing.renew(token)
-        except Forbidden as error:
-            await self._tell(error, self._dialect or BinaryDialect(self._clocks.monotonic_ms))
-            raise _Leave(error.close_code, error.code) from None
-        await self._send(accepted(principal.user_id, principal.expires_at))
 
     async def _take(self, frame: Frame) -> None:
         if self._dialect is None:
@@ -257,12 +225,16 @@ class Connection:
         """Wait when the client sends more than its share; meanwhile nothing more of it is read."""
         now = self._clock.now()
         command = action.command if isinstance(action, Numbered) else action
-        wait = self._flow.audio(command.pcm, now) if isinstance(command, SendAudio) else self._flow.message(now)
+        await self._slow_down(self._flow.audio(command.pcm, now) if isinstance(command, SendAudio) else self._flow.message(now))
+
+    async def _slow_down(self, wait: float) -> None:
         if wait > 0:
             self._counters.add("client_slowed")
             await asyncio.sleep(wait)
 
     async def _submit(self, command: Command, number: int | None = None) -> None:
+        if isinstance(command, SendText) and len(command.text.encode()) > self._limits.text_bytes:
+            raise TooLarge(f"A text can have {self._limits.text_bytes} bytes at most.")
         runner = self._running()
         if self._session is not None:
             self._attachments.confirm(self._session.attachment)
@@ -285,10 +257,9 @@ class Connection:
         return None if self._session is None or self._session.attachment.runner.is_over else self._session.attachment.runner
 
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
-        self._standing.check()
         await self._end_session()
         try:
-            attachment = self._attachments.begin(start, dialect, self._live.principal.user_id, is_lasting=is_lasting)
+            attachment = self._attachments.begin(start, dialect, self._live.principal.user_id, self._live.caller, is_lasting=is_lasting)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._hold(attachment, 0)
@@ -297,7 +268,6 @@ class Connection:
     async def _resume(self, wanted: Resume, dialect: Dialect) -> None:
         if self._running() is not None:
             raise WrongOrder("This connection has a session.")
-        self._standing.check()
         await self._end_session()
         try:
             attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._live.principal.user_id)
@@ -311,6 +281,7 @@ class Connection:
 
     async def _not_here(self, error: SessionError, dialect: Dialect) -> Exception:
         """Return what is to be raised when no session is begun or gone on with: the connection stays for another try, or not."""
+        self._counters.add(f"session_refused.{error.code}")
         if dialect.survives(error):
             return error
         await self._tell(error, dialect)
@@ -383,9 +354,16 @@ class Connection:
         """
         self._counters.add("frame_refused")
         await self._tell(error, self._dialect or dialect_of_stranger(error.code, frame, self._clocks))
-        self._strikes += isinstance(error, ClientError | NotAuthenticated)
+        self._strikes += isinstance(error, ClientError)
         if self._strikes >= STRIKES_LIMIT:
             raise _Leave(ClientError.close_code, "too many errors")
+
+    async def _stop_flood(self, frame: Frame) -> None:
+        """Raise what closes the connection of a client that was held back for too long."""
+        self._counters.add("client_flooded")
+        error = TooMany("Too much for too long: the connection is closed.")
+        await self._tell(error, self._dialect or dialect_of_stranger(error.code, frame, self._clocks))
+        raise _Leave(error.close_code, error.code)
 
     async def _tell(self, error: SessionError, dialect: Dialect) -> None:
         ref = secrets.token_hex(6)

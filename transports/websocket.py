@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from session.interfaces import Clock
 from session.registry import SessionRegistry
 from telemetry.counters import Counters
-from transports.addresses import client_address
+from transports.admission import Admission
 from transports.attachments import Adopter, Attachments
 from transports.authentication import Gate, without_tokens
 from transports.connection import Connection
@@ -27,13 +27,12 @@ from transports.dialects.detection import Clocks
 from transports.dialects.realtime import SUBPROTOCOL as REALTIME_SUBPROTOCOL
 from transports.directory import Directory, LiveConnection
 from transports.first_request import FrontDoor, LaterConnection, PlainHttp
+from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
 from transports.realtime_request import realtime_dialect
 from transports.refusals import refuse
 from transports.sockets import BACKLOG
 
-MAX_MESSAGE_BYTES: Final = 256 * 1024
-"""Shipped clients send at most 32 KB; system prompts and histories can be larger."""
 QUEUED_FRAMES: Final = 4
 """Frames that are read ahead of a session that takes them slowly: of the largest messages 1 MB, half of what a session may take."""
 WRITE_LIMIT_BYTES: Final = 4 * 1024
@@ -55,6 +54,7 @@ class WebSocketServer:
         plain: serves the requests that want no WebSocket; started and stopped with the server.
         origins: which pages may connect.
         gate: asks every client who it is.
+        limits: of what one client may take.
         counters: counts connections and frames.
         clock: monotonic seconds.
         resume_seconds: how long a session waits for a client that lost its connection; 0 ends it at once.
@@ -76,6 +76,7 @@ class WebSocketServer:
         clock: Clock,
         resume_seconds: float = 0,
         adopter: Adopter | None = None,
+        limits: Limits = NO_LIMITS,
         directory: Directory | None = None,
         open_seconds: float = OPEN_SECONDS,
         ping_seconds: float = PING_SECONDS,
@@ -88,7 +89,9 @@ class WebSocketServer:
         self._counters = counters
         self._clock = clock
         self._clocks = Clocks(lambda: int(clock.now() * 1000), lambda: time.time_ns() // 1_000_000)
-        self._attachments = Attachments(registry, counters, resume_seconds, adopter)
+        self._attachments = Attachments(registry, counters, resume_seconds, adopter, limits)
+        self._limits = limits
+        self._admission = Admission(limits, counters, clock)
         self._directory = directory or Directory()
         self._open_seconds = open_seconds
         self._door = FrontDoor(plain, counters, open_seconds)
@@ -106,7 +109,7 @@ class WebSocketServer:
                 process_request=self._process_request,
                 select_subprotocol=_select_subprotocol,
                 compression=None,  # it costs a quarter of the CPU and only undoes base64
-                max_size=MAX_MESSAGE_BYTES,
+                max_size=self._limits.frame_bytes,
                 max_queue=QUEUED_FRAMES,
                 write_limit=WRITE_LIMIT_BYTES,
                 ping_interval=self._ping_seconds,
@@ -131,16 +134,16 @@ class WebSocketServer:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         connection_id = secrets.token_hex(CONNECTION_ID_BYTES)
         with structlog.contextvars.bound_contextvars(connection=connection_id):
-            standing = await self._gate.enter(connection, self._clocks)
-            if standing is None:
+            principal = await self._gate.enter(connection, self._clocks)
+            if principal is None:
                 return
-            live = LiveConnection(connection_id, standing.principal, *_origin_of(connection))
+            live = LiveConnection(connection_id, principal, *self._origin_of(connection))
             dialect = realtime_dialect(connection, self._registry, self._clocks)
             client = Connection(
                 connection,
                 self._attachments,
-                standing=standing,
                 live=live,
+                limits=self._limits,
                 clock=self._clock,
                 clocks=self._clocks,
                 counters=self._counters,
@@ -152,10 +155,20 @@ class WebSocketServer:
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         if self._registry.is_leaving:
             return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server is restarting.", ("Retry-After", RETRY_AFTER_SECONDS))
+        if (refusal := self._admission.admit(connection, request)) is not None:
+            return refusal
         if not self._origins.allows(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             self._counters.add("origin_refused")
             return refuse(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect; see ALLOWED_ORIGINS.")
         return await self._gate.admit(connection, request)
+
+    def _origin_of(self, connection: ServerConnection) -> tuple[str, str]:
+        """Return where a client comes from, and what it says that it is."""
+        request = connection.request
+        if request is None:
+            return "", ""
+        agents = request.headers.get_all("User-Agent")
+        return self._admission.address_of(connection, request), agents[0] if agents else ""
 
 
 def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -168,10 +181,3 @@ def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprot
             return Subprotocol(own)
     others = without_tokens(offered)
     return others[0] if others and len(others) < len(offered) else None
-
-
-def _origin_of(connection: ServerConnection) -> tuple[str, str]:
-    """Return where a client comes from, and what it says that it is."""
-    peer = connection.remote_address
-    agents = connection.request.headers.get_all("User-Agent") if connection.request is not None else []
-    return client_address(peer[0] if peer else "", (), 0), agents[0] if agents else ""

@@ -1,7 +1,7 @@
 """A model that a test drives by hand, and a whole WebSocket server around it on a free port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from api.plain_http import PlainHttp
 from auth.anonymous import AnonymousAuthenticator
+from auth.interfaces import Authenticator
 from s2s.errors import ModelError, Remedy
 from s2s.events import AudioInput, ContentEnd, InputEvent, OutputEvent, TextInput, ToolSpec
 from session.assistant import AssistantProfile, parse_assistant
@@ -18,6 +19,7 @@ from session.registry import SessionRegistry
 from telemetry.counters import Counters
 from transports.attachments import Adopter
 from transports.authentication import Gate
+from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
 from transports.sockets import listen, port_of
 from transports.websocket import WebSocketServer
@@ -171,11 +173,6 @@ def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
     )
 
 
-def open_gate(counters: Counters) -> Gate:
-    """Return a gate that lets everybody in."""
-    return Gate(AnonymousAuthenticator(), counters)
-
-
 @asynccontextmanager
 async def running_server(
     *,
@@ -185,7 +182,8 @@ async def running_server(
     open_seconds: float = 10,
     resume_seconds: float = 0,
     adopter: Adopter | None = None,
-    gate: Callable[[Counters], Gate] = open_gate,
+    authenticator: Authenticator | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
     registry = registry_of(model, max_sessions)
@@ -196,12 +194,13 @@ async def running_server(
         registry=registry,
         plain=plain or PlainHttp(web.Application()),
         origins=OriginPolicy(origins),
-        gate=gate(counters),
+        gate=Gate(authenticator or AnonymousAuthenticator(), counters),
         counters=counters,
         clock=LoopClock(),
         open_seconds=open_seconds,
         resume_seconds=resume_seconds,
         adopter=adopter,
+        limits=limits,
     )
     await server.start()
     try:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.transports.coming_back.caller import eventually
 from tests.transports.doubles import Rig, running_server
-from transports.websocket import MAX_MESSAGE_BYTES
+from transports.limits import MAX_FRAME_BYTES
 
 pytestmark = [pytest.mark.req("S4-10")]
 
@@ -234,7 +234,7 @@ async def test_a_ping_is_answered_with_its_own_payload(wire: Wire, payload: byte
         pytest.param(frame(TEXT, b'{"type":"\xff"}'), 1007, id="8.1 no UTF-8"),
         pytest.param(frame(TEXT, b"\xed\xa0\x80"), 1007, id="8.1 a surrogate"),
         pytest.param(frame(TEXT, b"\xc3", flags=0) + frame(CONTINUATION, b"\x28"), 1007, id="8.1 no UTF-8 over fragments"),
-        pytest.param(frame(TEXT, b"", length=MAX_MESSAGE_BYTES + 1), 1009, id="one byte too long"),
+        pytest.param(frame(TEXT, b"", length=MAX_FRAME_BYTES + 1), 1009, id="one byte too long"),
         pytest.param(frame(BINARY, b"", length=1 << 62), 1009, id="more than there is memory"),
         pytest.param(
             frame(BINARY, bytes(200_000), flags=0) + frame(CONTINUATION, bytes(200_000)), 1009, id="fragments that are too long together"
