@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from bench.positions import coded_speech
 from bench.processes import weigh
 from nova_sonic_local.server import NovaSonicLocal
-from tests.e2e.clients import PIECE_BYTES, conversing
+from tests.e2e.clients import PIECE_BYTES, Client
 from tests.e2e.desk import POLL_SECONDS, Model, Server, desk
 from tests.security.neighbours import CountListener, EchoListener, Neighbour
 from tests.security.tongues import HERTZ, PAGE, TONGUES, Frame, Json, Tongue, error_of
@@ -148,6 +148,8 @@ class Ground:
     model: Model
     neighbour: Neighbour
     before: Standing
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of everybody's handshake, unless a case has its own."""
     answered: list[str] = field(default_factory=list)
     """What cases were told since the last look."""
 
@@ -175,7 +177,8 @@ class Ground:
         """Connect a client that listens for the length of the block."""
         protocols = [Subprotocol(name) for name in tongue.subprotocols] or None
         url = self.server.url.rstrip("/") + (path or tongue.path) + query
-        async with connect(url, subprotocols=protocols, compression=None, **options) as socket:  # type: ignore[arg-type]
+        chosen = {"subprotocols": protocols, "additional_headers": self.headers, **options}
+        async with connect(url, compression=None, **chosen) as socket:  # type: ignore[arg-type]
             attacker = Attacker(socket, tongue)
             listening = asyncio.create_task(attacker.listen())
             try:
@@ -242,7 +245,11 @@ async def standing(server: Server, emulator: NovaSonicLocal) -> Standing:
 
 @asynccontextmanager
 async def battleground(
-    folder: Path, settings: Mapping[str, str] | None = None, *flags: str, model: Model | None = None
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    *flags: str,
+    model: Model | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Ground]:
     """Run a server with a neighbour on it; the example records are there with `--local`.
 
@@ -251,26 +258,43 @@ async def battleground(
         settings: of the server.
         flags: of the server.
         model: one that does as it is told, instead of one that echoes.
+        headers: of the handshakes of the neighbour and of those who attack.
     """
     own = {"SQLITE_PATH": str(folder / "records.sqlite3"), **(settings or {})}
     chosen = model or Model(brain="echo")
-    async with desk(folder, chosen, own, *flags) as (server, emulator), conversing(server.url) as client:
+    shown = headers or {}
+    async with desk(folder, chosen, own, *flags) as (server, emulator), _talking(server.url, shown) as client:
         speech = coded_speech(NEIGHBOUR_SECONDS * HERTZ // PIECE_BYTES * PIECE_BYTES)
         neighbour: Neighbour = EchoListener(client, speech) if model is None else CountListener(client)
-        await _warm_up(server)
+        await _warm_up(server, shown)
         talking = asyncio.create_task(neighbour.talk())
         try:
-            yield Ground(server, emulator, chosen, neighbour, await _settled(server, emulator, 1))
+            yield Ground(server, emulator, chosen, neighbour, await _settled(server, emulator, 1), shown)
         finally:
             talking.cancel()
             await asyncio.wait({talking})
 
 
-async def _warm_up(server: Server) -> None:
+@asynccontextmanager
+async def _talking(url: str, headers: Mapping[str, str]) -> AsyncIterator[Client]:
+    """Begin the neighbour's conversation."""
+    async with connect(url, subprotocols=[Subprotocol("nova-sonic.v1")], compression=None, additional_headers=headers) as socket:
+        client = Client(socket, is_page=True)
+        listening = asyncio.create_task(client.listen())
+        await client.begin()
+        try:
+            yield client
+        finally:
+            await socket.close()
+            await listening
+
+
+async def _warm_up(server: Server, headers: Mapping[str, str]) -> None:
     """Have the server do once what it does for the first time only once, and take the memory for it."""
     for tongue in TONGUES:
         protocols = [Subprotocol(name) for name in tongue.subprotocols] or None
-        async with connect(server.url.rstrip("/") + tongue.path, subprotocols=protocols, compression=None) as socket:
+        url = server.url.rstrip("/") + tongue.path
+        async with connect(url, subprotocols=protocols, compression=None, additional_headers=headers) as socket:
             attacker = Attacker(socket, tongue)
             listening = asyncio.create_task(attacker.listen())
             await attacker.begin()
