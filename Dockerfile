@@ -4,8 +4,11 @@ ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS packages
 WORKDIR /build
-COPY requirements.txt ./
-RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --requirement requirements.txt
+COPY requirements.txt requirements-webm.txt ./
+# --build-arg WEBM=yes: for clients that send the recordings of browsers.
+ARG WEBM=
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --requirement requirements.txt ${WEBM:+--requirement requirements-webm.txt}
 
 FROM ${BASE_IMAGE} AS packages-local
 WORKDIR /build

@@ -175,7 +175,7 @@ def _dialect_for(connection: ServerConnection, frame: Frame | None, clocks: Cloc
         return by_subprotocol(connection.subprotocol, clocks)
     if (dialect := by_subprotocol(connection.subprotocol, clocks)) is not None:
         return dialect
-    return BinaryDialect(clocks.monotonic_ms) if is_auth(frame) else dialect_of_stranger(NotAuthenticated.code, frame, clocks)
+    return BinaryDialect(clocks.monotonic_ms) if is_auth(frame) else dialect_of_stranger(frame, clocks)
 
 
 async def _turn_away(connection: ServerConnection, error: AuthenticationError, dialect: Dialect | None) -> None:

@@ -23,6 +23,7 @@ from session.runner import SessionRunner
 from telemetry.counters import Counters
 from telemetry.logs import without_quotes
 from transports.attachments import Attachment, Attachments
+from transports.audio_decoding import Recordings
 from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, dialect_of_stranger
 from transports.dialects.interface import (
     Acknowledge,
@@ -34,12 +35,16 @@ from transports.dialects.interface import (
     Reply,
     Resume,
     Resumed,
+    SendEncoded,
+    StartFor,
     Told,
     greeting_of,
 )
 from transports.directory import LiveConnection
 from transports.flow import ClientFlow, Flood
 from transports.limits import NO_LIMITS, Limits
+from transports.patients import introduce
+from transports.provisions import Provisions
 
 log = structlog.get_logger()
 
@@ -90,6 +95,7 @@ class Connection:
         counters: gets `frame_*` and `connection_*`.
         live: who the client is, and what is told of the connection.
         limits: of what it may send.
+        provisions: what some dialects need beside sessions.
         dialect: what the client asked for with its address; None leaves it to its subprotocol and its first frame.
     """
 
@@ -102,6 +108,7 @@ class Connection:
         clocks: Clocks,
         counters: Counters,
         live: LiveConnection,
+        provisions: Provisions | None = None,
         limits: Limits = NO_LIMITS,
         dialect: Dialect | None = None,
     ) -> None:
@@ -112,6 +119,8 @@ class Connection:
         self._counters = counters
         self._live = live
         live.close = self.close
+        self._provisions = provisions or Provisions()
+        self._recordings = Recordings(self._provisions.decoding)
         self._limits = limits
         self._flow = ClientFlow(clock.now(), limits, attachments.resume_seconds)
         self._dialect: Dialect | None = dialect or by_subprotocol(socket.subprotocol, clocks)
@@ -200,7 +209,7 @@ class Connection:
 
     async def _take(self, frame: Frame) -> None:
         if self._dialect is None:
-            self._dialect = by_first_frame(frame, self._clocks)
+            self._dialect = by_first_frame(frame, self._clocks, self._provisions.decoding.encodings)
         for action in self._dialect.decode(frame):
             await self._pace(action)
             if self._is_replaced:
@@ -218,11 +227,19 @@ class Connection:
                     self._acknowledged(action.number)
                 case Numbered():
                     await self._submit(action.command, action.number)
+                case SendEncoded():
+                    await self._submit_encoded(action)
+                case StartFor():
+                    start, found = await introduce(action, self._provisions.patients, self._live.principal)
+                    self._dialect.answer(found)
+                    await self._begin(start, self._dialect)
                 case _:
                     await self._submit(action)
 
     async def _pace(self, action: Action) -> None:
         """Wait when the client sends more than its share; meanwhile nothing more of it is read."""
+        if isinstance(action, SendEncoded) or (isinstance(action, Reply) and action.is_receipt):
+            return  # what is decoded of it is accounted for
         now = self._clock.now()
         command = action.command if isinstance(action, Numbered) else action
         await self._slow_down(self._flow.audio(command.pcm, now) if isinstance(command, SendAudio) else self._flow.message(now))
@@ -231,6 +248,12 @@ class Connection:
         if wait > 0:
             self._counters.add("client_slowed")
             await asyncio.sleep(wait)
+
+    async def _submit_encoded(self, sent: SendEncoded) -> None:
+        for pcm in await self._recordings.decode(sent):
+            command = SendAudio(pcm)
+            await self._pace(command)
+            await self._submit(command)
 
     async def _submit(self, command: Command, number: int | None = None) -> None:
         if isinstance(command, SendText) and len(command.text.encode()) > self._limits.text_bytes:
@@ -353,7 +376,7 @@ class Connection:
             _Leave: it was not the first time by far.
         """
         self._counters.add("frame_refused")
-        await self._tell(error, self._dialect or dialect_of_stranger(error.code, frame, self._clocks))
+        await self._tell(error, self._dialect or dialect_of_stranger(frame, self._clocks))
         self._strikes += isinstance(error, ClientError)
         if self._strikes >= STRIKES_LIMIT:
             raise _Leave(ClientError.close_code, "too many errors")
@@ -362,7 +385,7 @@ class Connection:
         """Raise what closes the connection of a client that was held back for too long."""
         self._counters.add("client_flooded")
         error = TooMany("Too much for too long: the connection is closed.")
-        await self._tell(error, self._dialect or dialect_of_stranger(error.code, frame, self._clocks))
+        await self._tell(error, self._dialect or dialect_of_stranger(frame, self._clocks))
         raise _Leave(error.close_code, error.code)
 
     async def _tell(self, error: SessionError, dialect: Dialect) -> None:

@@ -29,6 +29,7 @@ from transports.directory import Directory, LiveConnection
 from transports.first_request import FrontDoor, LaterConnection, PlainHttp
 from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
+from transports.provisions import Provisions
 from transports.realtime_request import realtime_dialect
 from transports.refusals import refuse
 from transports.sockets import BACKLOG
@@ -60,6 +61,7 @@ class WebSocketServer:
         resume_seconds: how long a session waits for a client that lost its connection; 0 ends it at once.
         adopter: finds sessions that other processes had.
         directory: knows the open connections.
+        provisions: what some dialects need beside sessions; stays the caller's to close.
         open_seconds: a client that takes longer to say what it wants is dropped.
         ping_seconds: how often a client is asked whether it is still there, and how long it may take to answer.
     """
@@ -78,6 +80,7 @@ class WebSocketServer:
         adopter: Adopter | None = None,
         limits: Limits = NO_LIMITS,
         directory: Directory | None = None,
+        provisions: Provisions | None = None,
         open_seconds: float = OPEN_SECONDS,
         ping_seconds: float = PING_SECONDS,
     ) -> None:
@@ -93,6 +96,7 @@ class WebSocketServer:
         self._limits = limits
         self._admission = Admission(limits, counters, clock)
         self._directory = directory or Directory()
+        self._provisions = provisions or Provisions()
         self._open_seconds = open_seconds
         self._door = FrontDoor(plain, counters, open_seconds)
         self._ping_seconds = ping_seconds
@@ -147,6 +151,7 @@ class WebSocketServer:
                 clock=self._clock,
                 clocks=self._clocks,
                 counters=self._counters,
+                provisions=self._provisions,
                 dialect=dialect,
             )
             async with self._directory.entered(live, lambda: connection.close_code):

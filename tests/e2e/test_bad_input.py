@@ -65,7 +65,6 @@ STRANGE_BEGINNINGS: Flaws = [
     ("not JSON", "bad_frame"),
     ("[]", "bad_frame"),
     ('{"hello":1}', "bad_frame"),
-    ('{"type":"setup"}', "not_allowed"),
 ]
 TOO_EARLY_OF_A_PAGE: Flaws = [(HEADER.pack(1, 0, 0, 0, 0, 0) + bytes(64), "wrong_order"), ('{"type":"text","text":"a"}', "wrong_order")]
 TOO_EARLY_OF_A_RAW_CLIENT: Flaws = [

@@ -105,10 +105,13 @@ def of_pytest(path: Path) -> bool:
     return name_of(path) == "nova_sonic_local/pytest_plugin.py"
 
 
+RUN_REQUIREMENTS = ("requirements.txt", "requirements-webm.txt")
+
+
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
-        ([path for path in product_files() if not of_emulator(path) and not name_of(path).startswith("scripts/")], ("requirements.txt",)),
+        ([path for path in product_files() if not of_emulator(path) and not name_of(path).startswith("scripts/")], RUN_REQUIREMENTS),
         ([path for path in product_files() if of_emulator(path) and not of_pytest(path)], ("requirements-local.txt",)),
         (list(files(".py")), ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")),
     ],

@@ -264,16 +264,10 @@ async def test_one_session_too_many_is_told_that_all_lines_are_busy(*, speaks_ra
 
 
 @pytest.mark.parametrize(
-    ("frame", "code"),
-    [
-        ('{"type":"voice_start"}', "not_allowed"),
-        ('{"action":"initSession"}', "not_allowed"),
-        ("nonsense", "bad_frame"),
-        ("[1]", "bad_frame"),
-        ('{"body":5}', "bad_frame"),
-    ],
+    "frame",
+    ["nonsense", "[1]", '{"body":5}', '{"hello":1}'],
 )
-async def test_a_first_frame_of_no_dialect_is_refused_and_the_next_may_be_one(frame: str, code: str) -> None:
+async def test_a_first_frame_of_no_dialect_is_refused_and_the_next_may_be_one(frame: str) -> None:
     async with running_server() as rig, raw(rig) as client:
         await client.send(frame)
         answer = json.loads(await client.recv())
@@ -281,7 +275,7 @@ async def test_a_first_frame_of_no_dialect_is_refused_and_the_next_may_be_one(fr
             await client.send(each)
         await rig.model.stream()
 
-        assert (answer if code == "not_allowed" else answer["event"]["error"])["code"] == code
+        assert answer["event"]["error"]["code"] == "bad_frame"
 
 
 async def test_a_binary_first_frame_is_the_pages_dialect() -> None:

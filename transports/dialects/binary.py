@@ -43,7 +43,19 @@ from session.events import (
     UserSpeechEnded,
     UserSpeechStarted,
 )
-from transports.dialects.interface import Acknowledge, Action, Frame, Lasting, Milliseconds, Numbered, Reply, Resume, Resumed, Told
+from transports.dialects.interface import (
+    Acknowledge,
+    Action,
+    Frame,
+    Lasting,
+    Milliseconds,
+    Numbered,
+    PatientFound,
+    Reply,
+    Resume,
+    Resumed,
+    Told,
+)
 
 SUBPROTOCOL: Final = "nova-sonic.v1"
 PROTOCOL_VERSION: Final = 1
@@ -178,6 +190,8 @@ class BinaryDialect:
             case Resumed(session_id, token, wanted, is_adopted):
                 coming_back = {"session_id": session_id, "resume_token": token, "resume_seconds": self._resume_seconds}
                 return (_dump("session.resumed", {**coming_back, "seq": wanted & _COUNTER_MASK, "adopted": is_adopted}),)
+            case PatientFound():
+                return ()
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for the next hello, unless the server leaves."""

@@ -18,6 +18,28 @@ class Reply:
     """A frame that answers the client at once, past the session."""
 
     frame: Frame
+    is_receipt: bool = False
+    """Whether it confirms audio, which was accounted for already."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendEncoded:
+    """The user's microphone as a recorder of a browser encodes it."""
+
+    encoding: str
+    """Name of a format that the server decodes."""
+    recording: int
+    """Another number is another recording, which begins with a head of its own."""
+    data: bytes
+    """The next piece of it, cut anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFor:
+    """Begin a session with what is known of a patient."""
+
+    patient_id: str
+    start: Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +86,16 @@ class Resumed:
     """Whether another process had the session before."""
 
 
-type Action = Command | Reply | Lasting | Resume | Acknowledge | Numbered
-type Told = SessionFailed | Resumed | Acknowledge
-"""Answers past the session: a frame cannot be used, the client has its session again, its frames were taken."""
+@dataclass(frozen=True, slots=True)
+class PatientFound:
+    """Who the next session is with."""
+
+    name: str
+
+
+type Action = Command | Reply | Lasting | Resume | Acknowledge | Numbered | SendEncoded | StartFor
+type Told = SessionFailed | Resumed | Acknowledge | PatientFound
+"""Answers past the session: a frame cannot be used, the client has its session again, its frames were taken, its patient is known."""
 
 
 @runtime_checkable

@@ -1,0 +1,179 @@
+"""The dialect of initSession, textInput and audioInput: a companion of patients, in JSON that a person can type.
+
+A session begins with the patient's name. Typed text is answered in text; once the client has sent audio, the answers are also heard.
+docs/reference/companion-dialect.md has all messages.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+import pybase64
+
+from s2s.events import Role, Stage
+from session.errors import BadFrame, ServerLeaving, SessionError, UnknownEvent, UnknownPatient, WrongOrder
+from session.events import (
+    End,
+    EndReason,
+    ExchangeRefused,
+    SendAudio,
+    SendText,
+    SessionEnded,
+    SessionEvent,
+    SessionFailed,
+    SessionStarted,
+    SpeechChunk,
+    Start,
+    TranscriptUpdated,
+)
+from transports.dialects.flat_message import FlatMessage
+from transports.dialects.interface import Action, Frame, PatientFound, Reply, StartFor, Told
+
+ASSISTANT: Final = "buddy"
+INPUT_HERTZ: Final = 16_000
+OUTPUT_HERTZ: Final = 24_000
+TEXT_LIMIT_BYTES: Final = 4_000
+"""What a session takes as one typed turn."""
+_PATIENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PIECE_BYTES: Final = 2 * 2 * INPUT_HERTZ
+"""Two seconds: what a session takes in one piece."""
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One session with a patient."""
+
+    shows_user: bool = False
+    """Whether the client wants to see what the user says."""
+    hears: bool = False
+    """Whether the client has sent audio, so that it is answered with speech."""
+    patient: str = ""
+    """The name."""
+    told_turn: int = 0
+    """The latest turn of the assistant whose text was told before it was spoken."""
+
+
+class CompanionDialect:
+    """One connection of a client of this kind."""
+
+    name = "companion"
+
+    def __init__(self) -> None:
+        self.dropped_frames = 0
+        self._talk: _Talk | None = None
+        """The session that runs."""
+        self._wanted: _Talk | None = None
+        """The session that was asked for last."""
+        self._actions: Mapping[str, Callable[[FlatMessage], Sequence[Action]]] = {
+            "initSession": self._init_session,
+            "textInput": self._text_input,
+            "audioInput": self._audio_input,
+            "endSession": self._end_session,
+            "ping": self._ping,
+        }
+
+    def decode(self, frame: Frame) -> Sequence[Action]:
+        """Translate a message of the client.
+
+        Raises:
+            SessionError: it cannot be used; the connection can go on.
+        """
+        message = FlatMessage(frame)
+        take = self._actions.get(message.kind("action"))
+        if take is None:
+            raise UnknownEvent(f"There is no such action; there are {', '.join(self._actions)}.")
+        return take(message)
+
+    def begin(self, number: int = 0, *, resume_seconds: float = 0.0) -> None:  # noqa: ARG002 - these clients cannot come back
+        """Begin to tell of the session that was asked for."""
+        self._talk = self._wanted
+
+    def encode(self, event: SessionEvent, token: str = "") -> Sequence[Frame]:  # noqa: ARG002 - likewise
+        """Translate a session event; none if this dialect does not speak of it."""
+        talk = self._talk
+        match event:
+            case SessionFailed() | ExchangeRefused():
+                return (_error(event),)
+            case SessionStarted() if talk is not None:
+                return (_dump({"status": "initialized", "patientName": talk.patient}),)
+            case SpeechChunk(pcm=pcm) if talk is not None and talk.hears:
+                return (_dump({"type": "audioOutput", "audio": pybase64.b64encode(pcm).decode()}),)
+            case TranscriptUpdated() if talk is not None:
+                return _transcript(event, talk)
+            case SessionEnded(reason=reason):
+                self._talk = None
+                return (_dump({"status": "ended"}),) if reason is EndReason.CLIENT else ()
+            case _:
+                return ()
+
+    def answer(self, told: Told) -> Sequence[Frame]:
+        """Translate a refusal, and take note of who the session is with."""
+        match told:
+            case SessionFailed():
+                return (_error(told),)
+            case PatientFound(name) if self._wanted is not None:
+                self._wanted.patient = name
+                return ()
+            case _:
+                return ()
+
+    def survives(self, end: EndReason | SessionError) -> bool:
+        """Keep the connection for another session, unless the server leaves."""
+        return end not in (EndReason.SERVER_LEAVING, EndReason.PARKED) and not isinstance(end, ServerLeaving)
+
+    def _init_session(self, message: FlatMessage) -> Sequence[Action]:
+        patient_id = message.name("patientId")
+        if not patient_id:
+            raise BadFrame('initSession needs a "patientId".')
+        if not _PATIENT_ID.fullmatch(patient_id):
+            raise UnknownPatient
+        self._wanted = _Talk(shows_user=message.is_set("transcripts"))
+        return (StartFor(patient_id, Start(assistant=ASSISTANT, input_hertz=INPUT_HERTZ, output_hertz=OUTPUT_HERTZ)),)
+
+    def _text_input(self, message: FlatMessage) -> Sequence[Action]:
+        if self._talk is None:
+            raise WrongOrder("textInput comes after initSession.")
+        return (SendText(message.text("text", TEXT_LIMIT_BYTES)),)
+
+    def _audio_input(self, message: FlatMessage) -> Sequence[Action]:
+        if self._wanted is None:
+            raise WrongOrder("audioInput comes after initSession.")
+        pcm = message.pcm("audio")
+        if self._talk is None:
+            self.dropped_frames += 1  # a recorder that does not know yet that the session has ended
+            return ()
+        self._talk.hears = True
+        return tuple(SendAudio(pcm[start : start + _PIECE_BYTES]) for start in range(0, len(pcm), _PIECE_BYTES))
+
+    def _end_session(self, _message: FlatMessage) -> Sequence[Action]:
+        if self._talk is None:
+            raise WrongOrder("There is no session.")
+        return (End(),)
+
+    def _ping(self, _message: FlatMessage) -> Sequence[Action]:
+        return (Reply(_dump({"type": "pong"})),)
+
+
+def _transcript(said: TranscriptUpdated, talk: _Talk) -> Sequence[Frame]:
+    """Tell an answer when it is planned, which is before it is heard; what was said without having been planned, then."""
+    if said.role is Role.USER:
+        return (_text(said),) if talk.shows_user else ()
+    if said.stage is not Stage.SPECULATIVE and said.turn <= talk.told_turn:
+        return ()
+    talk.told_turn = max(talk.told_turn, said.turn)
+    return (_text(said),)
+
+
+def _text(said: TranscriptUpdated) -> Frame:
+    return _dump({"type": "textOutput", "text": said.text, "role": said.role.value})
+
+
+def _error(failed: SessionFailed | ExchangeRefused) -> Frame:
+    body = {"message": failed.message, "code": failed.code, "retryable": failed.retryable, "ref": failed.ref}
+    return _dump({"type": "error", **body})
+
+
+def _dump(message: Mapping[str, object]) -> Frame:
+    return orjson.dumps(message).decode()

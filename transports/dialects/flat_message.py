@@ -1,0 +1,129 @@
+"""One JSON object of a client that speaks in flat messages, with its members checked as they are read."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+import pybase64
+
+from session.errors import BadFrame, InvalidAudio, TooLarge
+from transports.dialects.interface import Frame
+
+NAME_LIMIT: Final = 128
+"""Characters of an id or a choice."""
+_BYTES_PER_SAMPLE: Final = 2
+
+
+class FlatMessage:
+    """Members by name, found in the object itself or, before that, in its `data`.
+
+    Args:
+        frame: as it came; `{"body": "<the message as a JSON string>"}` is unwrapped.
+
+    Raises:
+        BadFrame: it is no JSON object.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        if isinstance(frame, bytes):
+            raise BadFrame("Messages come as text frames.")
+        document = _parse(frame)
+        if "body" in document and not {"type", "action"} & document.keys():
+            body = document["body"]
+            if not isinstance(body, str):
+                raise BadFrame('"body" must be a string.')
+            document = _parse(body)
+        data = document.get("data")
+        self._members: Mapping[str, object] = {**document, **data} if isinstance(data, dict) else document
+        self._top: Mapping[str, object] = document
+
+    def kind(self, key: str) -> str:
+        """Return what kind of message it is; empty when it does not say."""
+        value = self._top.get(key)
+        if value is not None and not isinstance(value, str):
+            raise BadFrame(f'"{key}" must be a string.')
+        return value or ""
+
+    def text(self, key: str, limit_bytes: int) -> str:
+        """Return a text that is not empty.
+
+        Raises:
+            BadFrame: it is missing, empty or no text.
+            TooLarge: it is too long.
+        """
+        value = self._members.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise BadFrame(f'"{key}" must be a text.')
+        if len(value) > limit_bytes or len(value.encode(errors="replace")) > limit_bytes:
+            raise TooLarge(f'"{key}" can have {limit_bytes} bytes at most.')
+        return value
+
+    def name(self, key: str) -> str:
+        """Return an id or a choice, empty when there is none.
+
+        Raises:
+            BadFrame: it is no text, or too long.
+        """
+        value = self._members.get(key)
+        if value is None:
+            return ""
+        if not isinstance(value, str) or len(value) > NAME_LIMIT:
+            raise BadFrame(f'"{key}" must be a text of {NAME_LIMIT} characters at most.')
+        return value
+
+    def whole(self, key: str) -> int | None:
+        """Return a whole number, None when there is none.
+
+        Raises:
+            BadFrame: it is something else.
+        """
+        value = self._members.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise BadFrame(f'"{key}" must be a whole number.')
+        return value
+
+    def is_set(self, key: str) -> bool:
+        """Return a choice of yes or no, which is no when it is missing.
+
+        Raises:
+            BadFrame: it is something else.
+        """
+        value = self._members.get(key, False)
+        if not isinstance(value, bool):
+            raise BadFrame(f'"{key}" must be true or false.')
+        return value
+
+    def data(self, key: str) -> bytes:
+        """Return bytes that come in base64.
+
+        Raises:
+            InvalidAudio: it is no base64, or empty.
+        """
+        value = self._members.get(key)
+        if not isinstance(value, str) or not value:
+            raise InvalidAudio(f'"{key}" must be audio in base64.')
+        try:
+            return pybase64.b64decode(value, validate=True)
+        except ValueError:
+            raise InvalidAudio(f'"{key}" is not base64.') from None
+
+    def pcm(self, key: str) -> bytes:
+        """Return whole 16-bit samples that come in base64.
+
+        Raises:
+            InvalidAudio: they are none.
+        """
+        pcm = self.data(key)
+        if len(pcm) % _BYTES_PER_SAMPLE:
+            raise InvalidAudio
+        return pcm
+
+
+def _parse(text: str) -> dict[str, object]:
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadFrame("The frame is not JSON.") from None
+    if not isinstance(document, dict):
+        raise BadFrame("A message is an object.")
+    return document
