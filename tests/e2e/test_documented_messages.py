@@ -1,9 +1,13 @@
 """Everything that is said in whole conversations is in docs/reference/asyncapi.yaml, member by member."""
 
+import asyncio
+import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 
 from bench.positions import coded_speech
 from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
@@ -11,7 +15,7 @@ from tests.e2e.clients import Client, connected
 from tests.e2e.resuming import HERTZ, House, serving
 from tests.session.doubles import Outcome
 from tests.transports.documented import matching, problems
-from transports.dialects import binary_messages, nova_messages
+from transports.dialects import binary_messages, nova_messages, realtime_messages
 from transports.dialects.messages import Sender, Table
 
 pytestmark = [pytest.mark.req("S4-86")]
@@ -88,3 +92,65 @@ async def test_what_clients_of_novas_own_events_are_told_is_documented(tmp_path:
 
     assert unknown == []
     assert names >= {"toolUse", "contentStart.toolResult", "toolResult", "contentEnd.toolResult", "audioOutput", "usageEvent", "error"}
+
+
+async def converse_in_realtime(socket: ClientConnection, house: House) -> list[str]:
+    """Do all that clients of the Realtime API do, one after another; return what they are told."""
+    frames: list[str] = []
+
+    async def send(kind: str, **body: object) -> None:
+        await socket.send(json.dumps({"type": kind, **body}))
+
+    async def until(kind: str) -> dict[str, Any]:
+        async with asyncio.timeout(20):
+            while True:
+                frame = await socket.recv()
+                assert isinstance(frame, str)
+                frames.append(frame)
+                told: dict[str, Any] = json.loads(frame)
+                if told["type"] == kind:
+                    return told
+
+    async def type_in(text: str) -> dict[str, Any]:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        await send("conversation.item.create", item=item)
+        return await until("conversation.item.done")
+
+    await until("session.created")
+    await send("session.update", session={"type": "realtime", "instructions": "Be kind.", "output_modalities": ["audio"]})
+    await until("session.updated")
+    taken_back = await type_in("no")
+    await send("conversation.item.delete", item_id=taken_back["item"]["id"])
+    await until("conversation.item.deleted")
+    sound = coded_speech(24_000) + bytes(4 * 24_000)
+    for start in range(0, len(sound), 4_800):
+        await send("input_audio_buffer.append", audio=base64.b64encode(sound[start : start + 4_800]).decode())
+    await until("response.output_audio.delta")
+    await send("input_audio_buffer.commit")
+    await send("input_audio_buffer.clear")
+    await until("input_audio_buffer.cleared")
+    await send("response.cancel")
+    spoken = (await until("response.done"))["response"]["output"][0]["id"]
+    await send("conversation.item.truncate", item_id=spoken, content_index=0, audio_end_ms=100)
+    await until("conversation.item.truncated")
+    await send("conversation.item.retrieve", item_id=spoken)
+    await until("conversation.item.retrieved")
+    await type_in("look")
+    await send("response.create")
+    await until("response.mcp_call.in_progress")
+    house.tools.finish(next(iter(house.tools.calls)), Outcome('{"found":"here"}'))
+    await until("response.done")
+    await send("output_audio_buffer.clear")
+    await until("output_audio_buffer.cleared")
+    await send("nonsense")
+    await until("error")
+    return frames
+
+
+async def test_what_clients_of_the_realtime_api_are_told_is_documented(tmp_path: Path) -> None:
+    async with serving(tmp_path, Clerk) as house, connect(f"{house.url}v1/realtime?model=kind", compression=None) as socket:
+        frames = await converse_in_realtime(socket, house)
+    names = {name for frame in frames for name in matching(realtime_messages.TABLE, Sender.SERVER, frame)}
+
+    assert problems(realtime_messages.TABLE, Sender.SERVER, frames) == []
+    assert len(names) > 25
