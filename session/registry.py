@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from s2s.limits import STRICT, TextProfile
@@ -92,10 +92,13 @@ class SessionRegistry:
         self._admitted = [runner for runner in self._admitted if not runner.is_over]
         return self._expected + len(self._admitted) + len(self._live)
 
-    @property
-    def assistants(self) -> Collection[str]:
-        """The names of all assistants."""
-        return self._assistants.keys()
+    def has_assistant(self, name: str) -> bool:
+        """Tell whether there is an assistant of this name."""
+        return name in self._assistants
+
+    def profile(self, name: str) -> AssistantProfile:
+        """Return an assistant; the one for clients that name none, if there is none of this name."""
+        return self._assistants.get(name) or self._assistants[self._default_assistant]
 
     def clients(self) -> tuple[ClientLink, ...]:
         """Return what is known of the clients of all sessions that live."""

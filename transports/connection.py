@@ -16,14 +16,26 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from session.errors import ClientError, InternalError, SessionError, TooLarge, TooMany, WrongOrder
-from session.events import Command, End, SendAudio, SendText, Start
+from session.errors import (
+    ClientError,
+    Forbidden,
+    InternalError,
+    NotAuthenticated,
+    SessionError,
+    TokenExpired,
+    TooLarge,
+    TooMany,
+    WrongOrder,
+)
+from session.events import Command, End, EndReason, SendAudio, SendText, Start
 from session.interfaces import Clock
 from session.runner import SessionRunner
 from telemetry.counters import Counters
 from telemetry.logs import without_quotes
 from transports.attachments import Attachment, Attachments
 from transports.audio_decoding import Recordings
+from transports.dialects.auth_messages import accepted, token_in
+from transports.dialects.binary import BinaryDialect
 from transports.dialects.detection import Clocks, by_first_frame, by_subprotocol, dialect_of_stranger
 from transports.dialects.interface import (
     Acknowledge,
@@ -45,6 +57,7 @@ from transports.flow import ClientFlow, Flood
 from transports.limits import NO_LIMITS, Limits
 from transports.patients import introduce
 from transports.provisions import Provisions
+from transports.standing import Standing
 
 log = structlog.get_logger()
 
@@ -56,6 +69,8 @@ IDLE_CLOSE_CODE: Final = 4408
 REPLACED_CLOSE_CODE: Final = 4409
 ACKNOWLEDGE_SECONDS: Final = 0.25
 """How often a client is told what has been taken: what it has to keep meanwhile is 8 KB of audio."""
+LAST_WORDS_SECONDS: Final = 2.0
+"""For telling a client how its session has ended, before its connection is closed."""
 GOODBYES: Final = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 """Codes with which a client says that it is not coming back: asked for, the page is left, none given."""
 FRAMES_PER_TURN: Final = 16
@@ -93,7 +108,8 @@ class Connection:
         clock: monotonic seconds.
         clocks: the same and wall-clock time in milliseconds, for dialects.
         counters: gets `frame_*` and `connection_*`.
-        live: who the client is, and what is told of the connection.
+        standing: who the client is, and for how long.
+        live: what is told of the connection.
         limits: of what it may send.
         provisions: what some dialects need beside sessions.
         dialect: what the client asked for with its address; None leaves it to its subprotocol and its first frame.
@@ -107,9 +123,10 @@ class Connection:
         clock: Clock,
         clocks: Clocks,
         counters: Counters,
+        standing: Standing,
         live: LiveConnection,
-        provisions: Provisions | None = None,
         limits: Limits = NO_LIMITS,
+        provisions: Provisions | None = None,
         dialect: Dialect | None = None,
     ) -> None:
         self._socket = socket
@@ -117,6 +134,7 @@ class Connection:
         self._clock = clock
         self._clocks = clocks
         self._counters = counters
+        self._standing = standing
         self._live = live
         live.close = self.close
         self._provisions = provisions or Provisions()
@@ -137,10 +155,12 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                expiring = tasks.create_task(self._expire())
                 is_lost = False
                 try:
                     is_lost = await self._read()
                 finally:
+                    expiring.cancel()
                     await self._leave_session(is_lost=is_lost)
         except* Exception as failure:  # noqa: BLE001 - the task root of a connection
             await self._crashed(failure.exceptions[0])
@@ -185,7 +205,8 @@ class Connection:
                     await asyncio.sleep(0)
                 try:
                     await self._slow_down(self._flow.frame(len(frame), self._clock.now()))
-                    await self._take(frame)
+                    token = token_in(frame)
+                    await (self._take(frame) if token is None else self._renew(token))
                 except SessionError as error:
                     await self._refuse(error, frame)
                 except Flood:
@@ -206,6 +227,35 @@ class Connection:
             return await self._socket.recv()
         async with asyncio.timeout(IDLE_SECONDS):
             return await self._socket.recv()
+
+    async def _expire(self) -> None:
+        """Show a client out whose token has expired: half of its grace is for another token, half for the last turn."""
+        half = self._standing.grace_seconds / 2
+        while True:
+            await self._standing.until_expired()
+            if self._dialect is not None:
+                await self._tell(TokenExpired(), self._dialect)
+            if not await self._standing.is_renewed_within(half):
+                break
+        session, runner = self._session, self._running()
+        if session is not None and runner is not None:
+            runner.drain(half, reason=EndReason.TOKEN_EXPIRED)
+            await asyncio.wait((session.writing,), timeout=half + LAST_WORDS_SECONDS)
+        self.close(TokenExpired.close_code, TokenExpired.code)
+
+    async def _renew(self, token: str) -> None:
+        """Take another token of the client.
+
+        Raises:
+            AuthenticationError: it is not accepted.
+            _Leave: it is somebody else's.
+        """
+        try:
+            self._live.principal = principal = await self._standing.renew(token)
+        except Forbidden as error:
+            await self._tell(error, self._dialect or BinaryDialect(self._clocks.monotonic_ms))
+            raise _Leave(error.close_code, error.code) from None
+        await self._send(accepted(principal.user_id, principal.expires_at))
 
     async def _take(self, frame: Frame) -> None:
         if self._dialect is None:
@@ -280,6 +330,7 @@ class Connection:
         return None if self._session is None or self._session.attachment.runner.is_over else self._session.attachment.runner
 
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
+        self._standing.check()
         await self._end_session()
         try:
             attachment = self._attachments.begin(start, dialect, self._live.principal.user_id, self._live.caller, is_lasting=is_lasting)
@@ -291,6 +342,7 @@ class Connection:
     async def _resume(self, wanted: Resume, dialect: Dialect) -> None:
         if self._running() is not None:
             raise WrongOrder("This connection has a session.")
+        self._standing.check()
         await self._end_session()
         try:
             attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._live.principal.user_id)
@@ -377,7 +429,7 @@ class Connection:
         """
         self._counters.add("frame_refused")
         await self._tell(error, self._dialect or dialect_of_stranger(frame, self._clocks))
-        self._strikes += isinstance(error, ClientError)
+        self._strikes += isinstance(error, ClientError | NotAuthenticated)
         if self._strikes >= STRIKES_LIMIT:
             raise _Leave(ClientError.close_code, "too many errors")
 

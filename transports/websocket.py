@@ -98,8 +98,8 @@ class WebSocketServer:
         self._directory = directory or Directory()
         self._provisions = provisions or Provisions()
         self._open_seconds = open_seconds
-        self._door = FrontDoor(plain, counters, open_seconds)
         self._ping_seconds = ping_seconds
+        self._door = FrontDoor(plain, counters, open_seconds)
         self._servers: list[Server] = []
 
     async def start(self) -> None:
@@ -138,21 +138,21 @@ class WebSocketServer:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         connection_id = secrets.token_hex(CONNECTION_ID_BYTES)
         with structlog.contextvars.bound_contextvars(connection=connection_id):
-            principal = await self._gate.enter(connection, self._clocks)
-            if principal is None:
+            standing = await self._gate.enter(connection, self._clocks)
+            if standing is None:
                 return
-            live = LiveConnection(connection_id, principal, *self._origin_of(connection))
-            dialect = realtime_dialect(connection, self._registry, self._clocks)
+            live = LiveConnection(connection_id, standing.principal, *self._origin_of(connection))
             client = Connection(
                 connection,
                 self._attachments,
+                standing=standing,
                 live=live,
                 limits=self._limits,
                 clock=self._clock,
                 clocks=self._clocks,
                 counters=self._counters,
                 provisions=self._provisions,
-                dialect=dialect,
+                dialect=realtime_dialect(connection, self._registry, self._clocks),
             )
             async with self._directory.entered(live, lambda: connection.close_code):
                 await client.run()

@@ -1,7 +1,7 @@
 """A model that a test drives by hand, and a whole WebSocket server around it on a free port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,6 @@ from aiohttp import web
 
 from api.plain_http import PlainHttp
 from auth.anonymous import AnonymousAuthenticator
-from auth.interfaces import Authenticator
 from s2s.errors import ModelError, Remedy
 from s2s.events import AudioInput, ContentEnd, InputEvent, OutputEvent, TextInput, ToolSpec
 from session.assistant import AssistantProfile, parse_assistant
@@ -173,6 +172,11 @@ def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
     )
 
 
+def open_gate(counters: Counters) -> Gate:
+    """Return a gate that lets everybody in."""
+    return Gate(AnonymousAuthenticator(), counters)
+
+
 @asynccontextmanager
 async def running_server(
     *,
@@ -182,7 +186,7 @@ async def running_server(
     open_seconds: float = 10,
     resume_seconds: float = 0,
     adopter: Adopter | None = None,
-    authenticator: Authenticator | None = None,
+    gate: Callable[[Counters], Gate] = open_gate,
     limits: Limits = NO_LIMITS,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
@@ -194,7 +198,7 @@ async def running_server(
         registry=registry,
         plain=plain or PlainHttp(web.Application()),
         origins=OriginPolicy(origins),
-        gate=Gate(authenticator or AnonymousAuthenticator(), counters),
+        gate=gate(counters),
         counters=counters,
         clock=LoopClock(),
         open_seconds=open_seconds,
