@@ -211,7 +211,7 @@ class RealtimeDialect:
         if not self._is_live or not (self._responses.is_active or is_told):
             return self._refuse(harmless("There is no response in progress."), NOT_ACTIVE)
         self._output.cancels = True
-        told = self._say("output_audio_buffer.cleared", {"response_id": self._responses.response_id}) if is_told else ()
+        told = self._say("output_audio_buffer.cleared", {"response_id": self._responses.response_id or ""}) if is_told else ()
         return [Interrupt(), *told]
 
     def _create(self, event: Members) -> Sequence[Action]:
