@@ -1,4 +1,4 @@
-"""Example orders and appointments, for a first conversation and for tests. Writing them twice changes nothing."""
+"""Example orders, appointments and patients, for a first conversation and for tests. Writing them twice changes nothing."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -24,6 +24,23 @@ _JUAN, _MARIA, _ANA, _LUIS = (
 _PRODUCT_A = OrderItem("1", "Producto A", 2, Decimal("25.99"), "Descripción del producto A")
 _PRODUCT_B = OrderItem("2", "Producto B", 1, Decimal("15.50"), "Descripción del producto B")
 _PRODUCT_C = OrderItem("1", "Producto C", 3, Decimal("9.90"), "Descripción del producto C")
+_JOHN = """The person that you talk to is John. He is 78 years old and lives at home.
+
+His family:
+- Sarah is his daughter. She visits him every Sunday afternoon, and he can call her at any time.
+- Michael is his grandson, Sarah's son. He is ten years old and loves football.
+
+His day:
+- In the morning he has breakfast at eight and takes his blue tablet with it. Then he walks in the garden.
+- He has lunch at noon, and rests until two.
+- In the evening he listens to music, and goes to bed at nine.
+"""
+_ROSE = """The person that you talk to is Rose. She is 82 years old and lives with her son Peter.
+
+Her day:
+- In the morning she feeds the cat, whose name is Milo, and reads the newspaper at breakfast.
+- Peter comes home from work at five, and they have dinner together at six.
+"""
 _TRACKING = {1: "TRK123456789", 3: "TRK987654321", 4: "TRK456789123"}
 _LONGEST_SEARCH_DAYS = 60
 
@@ -34,6 +51,28 @@ class Written(StrEnum):
     WRITTEN = "written"
     KEPT = "kept"
     """A record with this number was there already, and stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplePatient:
+    """Somebody whom the companion talks to."""
+
+    name: str
+    context: str
+    """What the assistant has to know: relatives, routine."""
+    user_ids: frozenset[str] = frozenset()
+    """Who may talk as this patient, beside operators."""
+
+
+class ExamplePatients:
+    """The patients of a first conversation."""
+
+    async def find(self, patient_id: str) -> ExamplePatient | None:
+        """Return a patient, None when there is none with this id."""
+        return _PATIENTS.get(patient_id)
+
+
+_PATIENTS = {"pt-001": ExamplePatient("John", _JOHN), "pt-002": ExamplePatient("Rose", _ROSE)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -14,7 +14,7 @@ from nova_sonic_local.brains.hearing import hearing_grammar
 from nova_sonic_local.brains.intents import Understanding
 from nova_sonic_local.brains.interface import Listener, Prompt, Reply, UserTurn
 from nova_sonic_local.brains.phrasing import Phrasing
-from nova_sonic_local.brains.scenario import Scenario, load_scenario
+from nova_sonic_local.brains.scenario import Scenario, built_in_scenarios, load_scenario
 from nova_sonic_local.speech.moments import Today
 from nova_sonic_local.speech.recogniser import Recogniser, RecogniserUnavailable, SpeechListener
 from nova_sonic_local.speech.tokens import fold, tokenise
@@ -117,19 +117,30 @@ def choose_language(scenario: Scenario, prompt: Prompt) -> str:
 
 
 class DemoFactory:
-    """Makes demo brains of one scenario. Owns the recogniser processes, which the brains share: close it at the end."""
+    """Makes demo brains. Owns the recogniser processes, which the brains share: close it at the end.
 
-    def __init__(self, scenario: Scenario, today: Today) -> None:
+    Args:
+        scenario: For prompts that none of the others is made for.
+        today: Tells the day.
+        others: Each for the prompts of its persona.
+    """
+
+    def __init__(self, scenario: Scenario, today: Today, others: Sequence[Scenario] = ()) -> None:
         self.scenario = scenario
+        self._others = tuple(others)
         self._today = today
-        self._recognisers = {language: Recogniser(language) for language in scenario.languages}
-        tools = frozenset(intent.tool for intent in scenario.intents)
-        for language in scenario.languages:
-            Understanding(scenario, language, tools, today)  # a wrong pattern is better told now than in a conversation
+        everything = (scenario, *self._others)
+        self._recognisers = {language: Recogniser(language) for each in everything for language in each.languages}
+        for each in everything:
+            tools = frozenset(intent.tool for intent in each.intents)
+            for language in each.languages:
+                Understanding(each, language, tools, today)  # a wrong pattern is better told now than in a conversation
 
     def __call__(self, prompt: Prompt) -> DemoBrain:
         """Return a brain for a prompt; needs a running event loop."""
-        return DemoBrain(self.scenario, prompt, self._recognisers, self._today)
+        words = {token.folded for token in tokenise(prompt.system)}
+        played = (each for each in self._others if each.persona and words.issuperset(map(fold, each.persona)))
+        return DemoBrain(next(played, self.scenario), prompt, self._recognisers, self._today)
 
     async def aclose(self) -> None:
         """End the recogniser processes."""
@@ -141,15 +152,15 @@ def demo_factory(scenario_path: Path | None = None, today: Today | None = None) 
     """Return what makes a demo brain for a prompt.
 
     Args:
-        scenario_path: A scenario file; None is the built-in one.
+        scenario_path: A scenario file; None is the built-in ones.
         today: Tells today's date; by default the clock in the scenario's time zone.
 
     Raises:
         ScenarioError: The file is missing or wrong.
 
     """
-    scenario = load_scenario(scenario_path)
-    return DemoFactory(scenario, today or _today_in(scenario.time_zone))
+    scenario, *others = built_in_scenarios() if scenario_path is None else (load_scenario(scenario_path),)
+    return DemoFactory(scenario, today or _today_in(scenario.time_zone), others)
 
 
 def _today_in(zone_name: str) -> Today:

@@ -2,10 +2,9 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from nova_sonic_local.brains.intents import Understanding
-from nova_sonic_local.brains.scenario import IntentSpec, load_scenario
+from nova_sonic_local.brains.scenario import IntentSpec, built_in_scenarios
 from nova_sonic_local.speech.grammar import Grammar, alternatives, write_grammar
 
 
@@ -59,13 +58,13 @@ def _after(name: str, follows: Mapping[str, str], rules: Mapping[str, str]) -> s
     return f"[ {after} ]" if after else ""
 
 
-def scenario_words(path: Path | None = None) -> dict[str, tuple[str, ...]]:
-    """Return the words of a scenario with all its tools, by language: what its dictionary has to hold."""
-    scenario = load_scenario(path)
-    tools = frozenset(intent.tool for intent in scenario.intents if intent.tool)
-    words: dict[str, tuple[str, ...]] = {}
-    for language in scenario.languages:
-        understanding = Understanding(scenario, language, tools, dt.date.today)
-        grammars = [hearing_grammar(understanding, intent.spec, intent.spec.slots) for intent in understanding.offered]
-        words[language] = tuple(sorted({word for grammar in grammars for word in grammar.words}))
-    return words
+def scenario_words() -> dict[str, tuple[str, ...]]:
+    """Return the words of the built-in scenarios with all their tools, by language: what the dictionaries have to hold."""
+    words: dict[str, set[str]] = {}
+    for scenario in built_in_scenarios():
+        tools = frozenset(intent.tool for intent in scenario.intents if intent.tool)
+        for language in scenario.languages:
+            understanding = Understanding(scenario, language, tools, dt.date.today)
+            grammars = [hearing_grammar(understanding, intent.spec, intent.spec.slots) for intent in understanding.offered]
+            words.setdefault(language, set()).update(word for grammar in grammars for word in grammar.words)
+    return {language: tuple(sorted(found)) for language, found in words.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BUILT_IN = Path(__file__).resolve().parent.parent / "scenarios" / "carlos.toml"
-"""The scenario that is used when none is named."""
+"""The scenario that is used when none is named, and the prompt is of no persona that another one plays."""
 
 _SLOT_KINDS = frozenset(("choice", "name", "digits", "number", "price", "email", "date", "time", "duration", "items", "text"))
 
@@ -120,6 +120,8 @@ class Scenario:
     intents: tuple[IntentSpec, ...]
     corrections: Mapping[str, tuple[str, ...]]
     """Error code of a tool result -> slots to ask again."""
+    persona: tuple[str, ...] = ()
+    """Words that a system prompt holds, all of them, to be played by this scenario where none was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,12 @@ def load_scenario(path: Path | None = None) -> Scenario:
         raise ScenarioError(f"{path.name}: {error}") from error
 
 
+def built_in_scenarios() -> tuple[Scenario, ...]:
+    """Read the scenarios that come with the emulator; the first is for prompts that no other is made for."""
+    others = sorted(path for path in BUILT_IN.parent.glob("*.toml") if path != BUILT_IN)
+    return tuple(load_scenario(path) for path in (BUILT_IN, *others))
+
+
 def parse_scenario(text: str) -> Scenario:
     """Parse the text of a scenario.
 
@@ -206,6 +214,7 @@ def parse_scenario(text: str) -> Scenario:
         slots=slots,
         intents=intents,
         corrections={code: root.table("corrections").texts(code) for code in root.table("corrections").values},
+        persona=root.texts("persona"),
     )
 
 

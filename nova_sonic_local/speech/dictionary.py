@@ -1,6 +1,6 @@
 """Pronunciations of words, from three places: the files in `data/`, the recogniser's own English dictionary, and espeak-ng.
 
-`python -m nova_sonic_local.speech.dictionary` writes `data/es.dict` and `data/en.dict` for the built-in scenario, so that a machine without
+`python -m nova_sonic_local.speech.dictionary` writes `data/es.dict` and `data/en.dict` for the scenarios here, so that a machine without
 espeak-ng understands it too. Words of other scenarios are looked up with espeak-ng once and kept in the user's cache.
 """
 
@@ -153,7 +153,7 @@ def _keep(path: Path, words: Pronunciations) -> None:
 
 
 def main() -> None:
-    """Write the dictionaries of the built-in scenario."""
+    """Write the dictionaries of the built-in scenarios."""
     from nova_sonic_local.brains.hearing import scenario_words  # noqa: PLC0415 - the brains use this module
 
     parser = argparse.ArgumentParser(description=main.__doc__)

@@ -77,6 +77,20 @@ async def test_another_tool_set_needs_a_scenario_and_no_code() -> None:
     assert reply.said == ["In which city?", "In Madrid there is a blue sky and 31 degrees.", "Pardon?"]
 
 
+@pytest.mark.req("S3-16")
+async def test_a_prompt_that_describes_a_persona_is_played_by_the_scenario_made_for_it() -> None:
+    known, unknown = NotedReply(), NotedReply()
+    about_john = "You are Buddy. You talk to John. Sarah is his daughter. He takes a blue tablet at eight."
+    await talk(demo_factory(), ["Who is Sarah?", "What do I do this morning?"], known, "tiffany", about_john)
+    await talk(demo_factory(), ["Who is Sarah?"], unknown, "tiffany", "You are Buddy, a companion.")
+
+    assert known.said == [
+        "Sarah is your daughter, and she visits you every Sunday.",
+        "You have breakfast at eight, take your blue tablet with it, and then you walk in the garden.",
+    ]
+    assert "daughter" not in unknown.said[0]
+
+
 async def test_an_interrupted_answer_leaves_the_brain_usable() -> None:
     brains = factory()
     brain = brains(prompt())
