@@ -28,12 +28,15 @@ from parts import TEXT_PROFILES, load_assistants, open_authenticator, open_datab
 from session.assistant import AssistantProfile
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
+from storage.examples import ExamplePatients
 from storage.table import Database
 from telemetry.counters import Counters
 from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from transports.authentication import Gate
 from transports.origins import OriginPolicy
+from transports.patients import NoPatients
+from transports.provisions import Provisions, open_provisions
 from transports.sockets import PortUnavailable, listen, port_of
 from transports.websocket import WebSocketServer
 
@@ -111,6 +114,7 @@ class Application:
         lag: of the event loop.
         clock: monotonic seconds.
         resources: closed last, in reverse order.
+        provisions: what some dialects need beside sessions.
         traces: of sessions, if the settings name a folder.
     """
 
@@ -127,6 +131,7 @@ class Application:
         lag: LoopLag,
         clock: Clock,
         resources: AsyncExitStack,
+        provisions: Provisions,
         traces: TraceFiles | None = None,
     ) -> None:
         self.registry = registry
@@ -139,6 +144,7 @@ class Application:
         self._lag = lag
         self._clock = clock
         self._resources = resources
+        self._provisions = provisions
         self._traces = traces
         self._servers: list[WebSocketServer | HealthServer] = []
         self._monitor: asyncio.Task[None] | None = None
@@ -162,6 +168,7 @@ class Application:
                 clock=self._clock,
                 resume_seconds=self._settings.resume_seconds,
                 adopter=self.registry,
+                provisions=self._provisions,
             )
         )
         if listening.health:
@@ -233,6 +240,7 @@ async def build(
         tools = tools or await open_tools(settings, database, resources, found)
         keeper = None if database is None else await open_keeper(settings, database, resources, counters)
         traces = open_traces(settings, resources)
+        provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
         authenticator = authenticator or await open_authenticator(settings, resources, found)
         registry = SessionRegistry(
             model=model,
@@ -266,6 +274,7 @@ async def build(
         lag=lag,
         clock=clock,
         resources=resources,
+        provisions=provisions,
         traces=traces,
     )
 

@@ -1,5 +1,6 @@
 """What connections need beside sessions, for some of the dialects."""
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from transports.audio_decoding import AudioDecoding
@@ -14,3 +15,16 @@ class Provisions:
     """Of recorders; whoever makes it starts and closes it."""
     patients: Patients = field(default_factory=NoPatients)
     """Whom the companion talks to."""
+
+
+async def open_provisions(resources: AsyncExitStack, patients: Patients) -> Provisions:
+    """Return what there is, with the decoders that are installed.
+
+    Args:
+        resources: close the decoders.
+        patients: whom the companion talks to.
+    """
+    decoding = AudioDecoding()
+    resources.callback(decoding.close)
+    await decoding.start()
+    return Provisions(decoding, patients)
