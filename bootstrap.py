@@ -7,25 +7,31 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-import orjson
 import structlog
-from aiohttp import web
 
-from api import config as config_api
-from api import probes, site
-from api.app import build_app
+import endpoints
 from api.health import Check, Health
 from api.health_server import HealthServer
-from api.operations import Operation
 from api.plain_http import PlainHttp
 from auth.interfaces import Authenticator
-from config import ROOT, Settings
+from config import Settings
+from endpoints import Offer
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles
-from parts import TEXT_PROFILES, load_assistants, open_authenticator, open_database, open_keeper, open_model, open_tools, open_traces
-from session.assistant import AssistantProfile
+from parts import (
+    TEXT_PROFILES,
+    Records,
+    load_assistants,
+    make_tools,
+    open_authenticator,
+    open_connections,
+    open_database,
+    open_keeper,
+    open_model,
+    open_records,
+    open_traces,
+)
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
 from storage.examples import ExamplePatients
@@ -34,6 +40,7 @@ from telemetry.counters import Counters
 from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from transports.authentication import Gate
+from transports.directory import Directory
 from transports.origins import OriginPolicy
 from transports.patients import NoPatients
 from transports.provisions import Provisions, open_provisions
@@ -115,6 +122,7 @@ class Application:
         clock: monotonic seconds.
         resources: closed last, in reverse order.
         provisions: what some dialects need beside sessions.
+        directory: knows the open connections.
         traces: of sessions, if the settings name a folder.
     """
 
@@ -132,6 +140,7 @@ class Application:
         clock: Clock,
         resources: AsyncExitStack,
         provisions: Provisions,
+        directory: Directory,
         traces: TraceFiles | None = None,
     ) -> None:
         self.registry = registry
@@ -145,6 +154,7 @@ class Application:
         self._clock = clock
         self._resources = resources
         self._provisions = provisions
+        self._directory = directory
         self._traces = traces
         self._servers: list[WebSocketServer | HealthServer] = []
         self._monitor: asyncio.Task[None] | None = None
@@ -169,6 +179,7 @@ class Application:
                 resume_seconds=self._settings.resume_seconds,
                 adopter=self.registry,
                 provisions=self._provisions,
+                directory=self._directory,
             )
         )
         if listening.health:
@@ -235,10 +246,14 @@ async def build(
     try:
         assistants = load_assistants()
         model = model or await open_model(settings, resources, found)
-        if tools is None and database is None:
-            database = await open_database(settings, resources)
-        tools = tools or await open_tools(settings, database, resources, found)
+        records: Records | None = None
+        if tools is None:
+            database = database or await open_database(settings, resources)
+            records = await open_records(settings, database, resources, found)
+            tools = make_tools(settings, records)
         keeper = None if database is None else await open_keeper(settings, database, resources, counters)
+        directory = Directory()
+        known = None if database is None else await open_connections(settings, database, resources, counters, directory)
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
         authenticator = authenticator or await open_authenticator(settings, resources, found)
@@ -247,7 +262,7 @@ async def build(
             tools=tools,
             assistants=assistants,
             default_assistant=settings.assistant,
-            observers=(SessionLog(counters, clock), *observers),
+            observers=(SessionLog(counters, clock), *((known.records,) if known is not None else ()), *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
             text_profile=TEXT_PROFILES[settings.model_history],
@@ -261,12 +276,10 @@ async def build(
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
     origins = OriginPolicy(settings.allowed_origins, settings.host)
-    groups = [probes.OPERATIONS, config_api.OPERATIONS]
-    parts: dict[web.AppKey[Any], object] = {probes.HEALTH: health, config_api.CONFIG: orjson.dumps(_config(settings, assistants))}
     return Application(
         registry=registry,
         health=health,
-        plain=_plain_http(groups, parts, authenticator, origins),
+        plain=endpoints.plain_http(settings, Offer(health, assistants, records), authenticator, origins),
         origins=origins,
         settings=settings,
         authenticator=authenticator,
@@ -275,22 +288,6 @@ async def build(
         clock=clock,
         resources=resources,
         provisions=provisions,
+        directory=directory,
         traces=traces,
     )
-
-
-def _plain_http(
-    groups: Sequence[Sequence[Operation]], parts: Mapping[web.AppKey[Any], object], authenticator: Authenticator, origins: OriginPolicy
-) -> PlainHttp:
-    """Return what serves everything that is no WebSocket."""
-    page = site.routes(site.load_assets(ROOT / "web"))
-    return PlainHttp(build_app(groups, authenticator=authenticator, origins=origins, page=page, parts=parts))
-
-
-def _config(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> dict[str, object]:
-    """Return what a front end has to know."""
-    listed = [
-        {"name": name, "languages": [{"id": key, "voice_id": language.voice_id} for key, language in profile.languages.items()]}
-        for name, profile in assistants.items()
-    ]
-    return {"assistants": listed, "default_assistant": settings.assistant, "websocket_path": "/", "local": settings.local}

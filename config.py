@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 import setting_values as read
 from auth.claims import TokenUse
 from s2s.bedrock.interfaces import Transport
+from transports.addresses import MAX_HOPS
+from transports.limits import BYTES_PER_SECOND, FLOOD_SECONDS, FRAMES_PER_SECOND, MAX_FRAME_BYTES, MAX_TEXT_BYTES
 
 ROOT = Path(__file__).resolve().parent
 ASSISTANTS = ROOT / "assistants"
@@ -25,6 +27,7 @@ _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB developer guide, 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
 _ASSISTANT = re.compile(r"[a-z0-9_-]{1,64}")
+_STAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-\d_[0-9a-zA-Z]{1,46}")  # Cognito API reference, UserPoolType, Id
 _SHOWN_CHARACTERS = 60
 
@@ -262,8 +265,87 @@ class Settings:
         60,
         unit="seconds",
     )
+    api_stage: str = _setting(
+        "API_STAGE",
+        "Path under which the API is served as well, as API Gateway does with the name of its stage.",
+        read.matching(_STAGE, "one part of a path, of small letters, digits and -"),
+        "demo",
+    )
     max_sessions: int = _setting(
         "MAX_SESSIONS", "Conversations at once; one more is told that all lines are busy.", read.number(1, 10_000), 20
+    )
+    trusted_proxy_hops: int = _setting(
+        "TRUSTED_PROXY_HOPS",
+        "Proxies of your own between clients and the server, each of which appends to X-Forwarded-For; 0 believes no header. An ALB is 1.",
+        read.number(0, MAX_HOPS),
+        0,
+    )
+    max_connections: int = _setting(
+        "MAX_CONNECTIONS", "WebSockets at once, with those that have no conversation; 0 is no limit.", read.number(0, 100_000), 1_000
+    )
+    max_connections_per_address: int = _setting(
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "WebSockets at once from one address, or from one /64 of IPv6; 0 is no limit.",
+        read.number(0, 100_000),
+        100,
+    )
+    handshakes_per_second: int = _setting(
+        "HANDSHAKES_PER_SECOND", "New WebSockets a second, after a burst of five times as many; 0 is no limit.", read.number(0, 10_000), 200
+    )
+    handshakes_per_second_per_address: int = _setting(
+        "HANDSHAKES_PER_SECOND_PER_ADDRESS", "The same for one address.", read.number(0, 10_000), 20
+    )
+    max_sessions_per_user: int = _setting(
+        "MAX_SESSIONS_PER_USER", "Conversations at once of one user; 0 is no limit.", read.number(0, 10_000), 5
+    )
+    max_sessions_per_address: int = _setting(
+        "MAX_SESSIONS_PER_ADDRESS",
+        "Conversations at once of all at one address whom nobody asked who they are; 0 is no limit.",
+        read.number(0, 10_000),
+        0,
+    )
+    max_frame_bytes: int = _setting(
+        "MAX_FRAME_BYTES",
+        "Size of a message; a larger one closes its connection.",
+        read.number(1_024, 16_777_216),
+        MAX_FRAME_BYTES,
+        unit="bytes",
+    )
+    max_frames_per_second: int = _setting(
+        "MAX_FRAMES_PER_SECOND",
+        "Messages a second that are read of one connection, after a burst of 2000.",
+        read.number(1, 100_000),
+        FRAMES_PER_SECOND,
+    )
+    max_bytes_per_second: int = _setting(
+        "MAX_BYTES_PER_SECOND",
+        "Bytes a second that are read of one connection, after a burst of 2 MB.",
+        read.number(1_024, 100_000_000),
+        BYTES_PER_SECOND,
+        unit="bytes",
+    )
+    max_text_bytes: int = _setting(
+        "MAX_TEXT_BYTES", "Size of a typed text in UTF-8.", read.number(1, MAX_TEXT_BYTES), MAX_TEXT_BYTES, unit="bytes"
+    )
+    flood_seconds: int = _setting(
+        "FLOOD_SECONDS",
+        "How long a client that sends too much is only held back; then its connection is closed.",
+        read.number(1, 3600),
+        FLOOD_SECONDS,
+        unit="seconds",
+    )
+    model_max_streams: int = _setting(
+        "MODEL_MAX_STREAMS",
+        "Streams to the model at once; one tenth of it, and at least one, comes on top while conversations change their stream. 0 is no cap.",
+        read.number(0, 10_000),
+        0,
+    )
+    model_wait_ms: int = _setting(
+        "MODEL_WAIT_MS",
+        "How long a new conversation may wait for a stream when all are in use or the service says that there are too many.",
+        read.number(0, 60_000),
+        3_000,
+        unit="ms",
     )
     max_loop_lag_ms: int = _setting(
         "MAX_LOOP_LAG_MS",

@@ -328,13 +328,14 @@ async def open_tools(settings: Settings, database: Database | None, resources: A
 
 def make_tools(settings: Settings, records: Records) -> ToolRunner:
     """Return the tools on these records."""
-    salt = _salt(settings)
+    salt = salt_of(settings)
     if salt is None:
         log.warning("dni.refused_always", reason="DNI_SALT is not set: customers are known by their names alone")
     return build_tools(records.orders, records.appointments, salt=salt, zone=settings.clinic_time_zone)
 
 
-def _salt(settings: Settings) -> bytes | None:
+def salt_of(settings: Settings) -> bytes | None:
+    """Return what the hashes of DNIs are made with, None where none are kept."""
     return settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if settings.local else None
 
 
@@ -350,7 +351,7 @@ async def open_records(settings: Settings, database: Database | None, resources:
         tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
         orders, appointments = Orders(tables[0]), Appointments(tables[1], settings.clinic_time_zone)
         if (settings.local or is_embedded) and await _create(tables) and settings.local:
-            examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=_salt(settings))
+            examples = write_examples(orders, appointments, now=datetime.now(UTC), salt=salt_of(settings))
             log.info("examples.written", records=len([written async for written in examples]))
     except StorageError as error:
         raise StartFailed(f"The records cannot be used: {error}") from error

@@ -51,6 +51,7 @@ class PlainHttp:
 
 async def _end_connection(_request: web.Request, response: web.StreamResponse) -> None:
     response.force_close()
+    response.headers["Connection"] = "close"
 
 
 class _Connection(web.RequestHandler):

@@ -306,6 +306,17 @@ def read_members(members: Sequence[Member[object]], given: Mapping[str, object],
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A value that is told and never read."""
+
+    schema: Schema
+
+    def read(self, value: object) -> object:
+        """Return the value as it is."""
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Anything:
     """An object that is told and never read."""
 

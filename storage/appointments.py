@@ -200,10 +200,16 @@ class Appointments:
         return await self._page(Query(patient_email, "PatientEmailIndex", limit=limit, cursor=cursor))
 
     async def of_doctor(
-        self, doctor_name: str, first: datetime, last: datetime, *, limit: int = 100, cursor: str | None = None
+        self,
+        doctor_name: str,
+        first: datetime | None = None,
+        last: datetime | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> Listing[Appointment]:
-        """Return a page of a doctor's appointments that start between two times, both included, in order."""
-        between = (format_instant(first), format_instant(last))
+        """Return a page of a doctor's appointments in order, those that start between two times, both included, or all."""
+        between = (format_instant(first), format_instant(last)) if first is not None and last is not None else None
         known = await self.known_doctor(doctor_name) or doctor_name.strip()
         return await self._page(Query(known, "DoctorDateIndex", between, limit=limit, cursor=cursor))
 

@@ -1,0 +1,80 @@
+"""What plain HTTP offers: the operations of the API with what they work on, and the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from api import appointments, openapi, orders, probes, site
+from api import config as config_api
+from api.app import build_app
+from api.health import Health
+from api.interfaces import Origins
+from api.operations import Operation
+from api.plain_http import PlainHttp
+from auth.interfaces import Authenticator
+from config import ROOT, Settings
+from parts import Records, salt_of
+from session.assistant import AssistantProfile
+
+VERSION: Final = "1.0.0"
+"""Of the API: the first number changes when a client has to."""
+ALWAYS: Final[tuple[Operation, ...]] = (*probes.OPERATIONS, *config_api.OPERATIONS, *openapi.OPERATIONS)
+OF_RECORDS: Final[tuple[Operation, ...]] = (*orders.OPERATIONS, *appointments.OPERATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What there is to be asked for."""
+
+    health: Health
+    assistants: Mapping[str, AssistantProfile]
+    records: Records | None
+    """None where tools were given that work on none of ours."""
+
+
+def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, origins: Origins) -> PlainHttp:
+    """Return what serves everything that is no WebSocket."""
+    operations = list(ALWAYS)
+    parts: dict[web.AppKey[Any], object] = {
+        probes.HEALTH: offer.health,
+        config_api.CONFIG: orjson.dumps(front_end_config(settings, offer.assistants)),
+    }
+    if offer.records is not None:
+        operations += OF_RECORDS
+        parts[orders.SHOP] = orders.Shop(offer.records.orders, salt_of(settings))
+        parts[appointments.CLINIC] = appointments.Clinic(offer.records.appointments, lambda: datetime.now(UTC))
+    stage = settings.api_stage
+    parts[openapi.OPENAPI] = openapi.encode(operations, version=VERSION, stage=stage, needs_token=authenticator.needs_token)
+    page = site.routes(site.load_assets(ROOT / "web"))
+    return PlainHttp(build_app([operations], authenticator=authenticator, origins=origins, stage=stage, page=page, parts=parts))
+
+
+def front_end_config(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> dict[str, object]:
+    """Return what a front end has to know: nothing of it is secret."""
+    listed = [
+        {"name": name, "languages": [{"id": key, "voice_id": language.voice_id} for key, language in profile.languages.items()]}
+        for name, profile in assistants.items()
+    ]
+    sign_in = {
+        "mode": settings.auth.value,
+        "user_pool_id": settings.cognito_user_pool_id or None,
+        "client_ids": list(settings.cognito_client_ids),
+        "token_use": settings.cognito_token_use.value,
+    }
+    return {
+        "assistants": listed,
+        "default_assistant": settings.assistant,
+        "websocket_path": "/",
+        "local": settings.local,
+        "rest_path": "/",
+        "stage_path": f"/{settings.api_stage}",
+        "openapi_path": "/openapi.json",
+        "clinic_time_zone": settings.clinic_time_zone.key,
+        "region": settings.region,
+        "model_id": settings.model_id,
+        "auth": sign_in,
+    }
