@@ -83,7 +83,9 @@ class Directory:
         self._stored_seconds = stored_seconds
         self._live: dict[str, LiveConnection] = {}
 
-    def __len__(self) -> int:
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
         return len(self._live)
 
     def find(self, connection_id: str) -> LiveConnection | None:

@@ -18,6 +18,7 @@ from session.registry import SessionRegistry
 from telemetry.counters import Counters
 from transports.attachments import Adopter
 from transports.authentication import Gate
+from transports.directory import Directory
 from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
 from transports.sockets import listen, port_of
@@ -188,6 +189,8 @@ async def running_server(
     adopter: Adopter | None = None,
     gate: Callable[[Counters], Gate] = open_gate,
     limits: Limits = NO_LIMITS,
+    directory: Directory | None = None,
+    ping_seconds: float = 20,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
     registry = registry_of(model, max_sessions)
@@ -205,6 +208,8 @@ async def running_server(
         resume_seconds=resume_seconds,
         adopter=adopter,
         limits=limits,
+        directory=directory,
+        ping_seconds=ping_seconds,
     )
     await server.start()
     try:
