@@ -5,11 +5,17 @@ from pathlib import Path
 
 import yaml
 
-from transports.dialects import binary_messages, nova_messages, realtime_messages, token_messages
+from transports.dialects import binary_messages, companion_messages, nova_messages, realtime_messages, token_messages, voice_messages
 from transports.dialects.messages import Message, Sender, Table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "asyncapi.yaml"
-TABLES: Sequence[Table] = (binary_messages.TABLE, nova_messages.TABLE, realtime_messages.TABLE)
+TABLES: Sequence[Table] = (
+    binary_messages.TABLE,
+    nova_messages.TABLE,
+    voice_messages.TABLE,
+    companion_messages.TABLE,
+    realtime_messages.TABLE,
+)
 ABOUT = """One WebSocket endpoint, several dialects: the subprotocol, the path or the first message chooses. Every error has a stable code:
 docs/reference/errors.md has them all. What to do after each close code is in docs/reference/binary-dialect.md.
 """

@@ -15,7 +15,7 @@ from tests.e2e.clients import Client, connected
 from tests.e2e.resuming import HERTZ, House, serving
 from tests.session.doubles import Outcome
 from tests.transports.documented import matching, problems
-from transports.dialects import binary_messages, nova_messages, realtime_messages
+from transports.dialects import binary_messages, nova_messages, realtime_messages, voice_messages
 from transports.dialects.messages import Sender, Table
 
 pytestmark = [pytest.mark.req("S4-86")]
@@ -154,3 +154,33 @@ async def test_what_clients_of_the_realtime_api_are_told_is_documented(tmp_path:
 
     assert problems(realtime_messages.TABLE, Sender.SERVER, frames) == []
     assert len(names) > 25
+
+
+async def test_what_clients_of_voice_sessions_are_told_is_documented(tmp_path: Path) -> None:
+    frames: list[str] = []
+
+    async def until(kind: str) -> None:
+        async with asyncio.timeout(20):
+            while not frames or json.loads(frames[-1])["type"] != kind:
+                frame = await socket.recv()
+                assert isinstance(frame, str)
+                frames.append(frame)
+
+    async with serving(tmp_path, Clerk) as house, connect(house.url, compression=None) as socket:
+        await socket.send('{"type":"voice_start","audioFormat":"pcm","data":{"sessionId":"mine"}}')
+        await until("voice_session_started")
+        sound = coded_speech(HERTZ) + bytes(2 * 2 * HERTZ)
+        for start in range(0, len(sound), 16_000):
+            piece = base64.b64encode(sound[start : start + 16_000]).decode()
+            await socket.send(json.dumps({"type": "voice_data", "data": {"audioData": piece, "sessionId": "mine"}}))
+        await until("audio_response")
+        await socket.send('{"type":"voice_interrupt"}')
+        await until("audio_interrupted")
+        await socket.send('{"type":"text_message","data":{"content":"Go on."}}')
+        await until("text_message_received")
+        await until("ai_response")
+        for message in ('{"type":"ping"}', '{"type":"voice_data"}', '{"type":"voice_end"}'):
+            await socket.send(message)
+        await until("voice_session_ended")
+
+    assert problems(voice_messages.TABLE, Sender.SERVER, frames) == []

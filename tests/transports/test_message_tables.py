@@ -7,15 +7,28 @@ from typing import Any, get_args
 import orjson
 import pytest
 
-from s2s.events import AudioOutput, OutputEvent, UnknownEvent
+from s2s.events import AudioOutput, OutputEvent, Role, Stage, UnknownEvent
 from scripts.asyncapi import TABLES, key_of, messages_of
-from session.events import ModelOutput, SessionEvent, SessionFailed, SpeechChunk, ToolAnswered
-from tests.transports import raw_client, test_binary_dialect, test_nova_output
+from session.events import (
+    EndReason,
+    ExchangeRefused,
+    GoingAway,
+    Interrupted,
+    ModelOutput,
+    SessionEnded,
+    SessionEvent,
+    SessionFailed,
+    SpeechChunk,
+    SpeechEnded,
+    ToolAnswered,
+    TranscriptUpdated,
+)
+from tests.transports import raw_client, test_binary_dialect, test_companion_dialect, test_nova_output, voice_talk
 from tests.transports.documented import closed, matching, problems
-from transports.dialects import binary_messages, nova_messages
+from transports.dialects import binary_messages, companion_messages, nova_messages, voice_messages
 from transports.dialects.auth_messages import accepted, is_auth
 from transports.dialects.binary import BinaryDialect
-from transports.dialects.interface import Told
+from transports.dialects.interface import Reply, Told
 from transports.dialects.messages import Message, Sender, Table
 from transports.dialects.nova_events import NovaEventsDialect
 
@@ -28,6 +41,11 @@ def vectors_of(test: Callable[..., object]) -> Sequence[tuple[Any, Any]]:
     """Return the rows that a test is run with."""
     (rows,) = [mark.args[1] for mark in test.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]  # pytest's own
     return list(rows)
+
+
+def named(table: Table, frames: Sequence[str | bytes]) -> set[str]:
+    """Return the names of all messages among the server's frames."""
+    return {name for frame in frames for name in matching(table, Sender.SERVER, frame)}
 
 
 @pytest.mark.parametrize(("table", "message"), EVERY)
@@ -68,6 +86,7 @@ def test_what_the_pages_dialect_refuses_is_documented_as_nothing() -> None:
 
 
 EVENTS = [event for event, _ in vectors_of(test_binary_dialect.test_an_event_becomes_its_message)]
+FAILURES = [event for event in EVENTS if isinstance(event, SessionFailed | ExchangeRefused)]
 UNTOLD = {SpeechChunk, ModelOutput, ToolAnswered}
 """Speech is a binary frame; the others are the raw dialect's."""
 
@@ -108,11 +127,76 @@ def test_every_event_for_the_raw_dialects_clients_is_documented() -> None:
     ]
     told: list[SessionEvent] = [ModelOutput(event) for event in outputs if not isinstance(event, UnknownEvent)]
     told += [ModelOutput(test_nova_output.SPEECH_START), SpeechChunk(2, bytes(1_920)), ModelOutput(test_nova_output.SPEECH_END)]
-    told += [ToolAnswered("u1", "n1", "{}"), *(event for event in EVENTS if isinstance(event, SessionFailed))]
+    told += [ToolAnswered("u1", "n1", "{}"), *FAILURES]
     frames = [frame for event in told for frame in dialect.encode(event)]
 
     assert {type(event) for event in outputs} | {AudioOutput} == set(get_args(OutputEvent.__value__))
     assert problems(nova_messages.TABLE, Sender.SERVER, frames) == []
+
+
+def test_every_message_of_the_voice_dialect_is_documented() -> None:
+    talk = voice_talk.started("webm", sessionId="mine")
+    typed = TranscriptUpdated(1, Role.USER, Stage.FINAL, "Hola")
+    spoken = TranscriptUpdated(3, Role.USER, Stage.FINAL, "Chau")
+    planned = TranscriptUpdated(2, Role.ASSISTANT, Stage.SPECULATIVE, "Hola.")
+    events = [typed, planned, SpeechChunk(2, b"\1\0"), SpeechEnded(2), Interrupted(2, 5), spoken, GoingAway(500), *FAILURES]
+    said: list[dict[str, object]] = [
+        {"type": "ping"},
+        {"action": "ping"},
+        {"type": "connection_init", "data": {}},
+        {"type": "text_message", "data": {"content": "Hola"}},
+        {"type": "voice_data", "audioData": voice_talk.b64(voice_talk.PCM)},
+        {"type": "voice_interrupt"},
+        {"type": "voice_end", "data": {"sessionId": "mine"}, "timestamp": "2026-01-01T00:00:00Z"},
+    ]
+    replies = [action.frame for message in said for action in talk.decode(json.dumps(message)) if isinstance(action, Reply)]
+    told = [frame for event in (*events, voice_talk.ENDED) for frame in talk.encode(event)]
+    began = voice_talk.dialect("webm")
+    voice_talk.say(began, "voice_start", audioFormat="pcm")
+    sent = [*replies, *told, *began.encode(voice_talk.STARTED), *began.encode(voice_talk.ENDED)]
+    start = json.dumps({"type": "voice_start", "audioFormat": "pcm", "sampleRate": 24_000, "language": "en"})
+
+    assert problems(voice_messages.TABLE, Sender.CLIENT, [start, *map(json.dumps, said)]) == []
+    assert problems(voice_messages.TABLE, Sender.SERVER, sent) == []
+    assert named(voice_messages.TABLE, sent) == {
+        message.name for message in voice_messages.TABLE.messages if message.sender is Sender.SERVER
+    }
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"type":"voice_data"}',
+        '{"type":"voice_data","data":{"audioData":7}}',
+        '{"type":"voice_start","sampleRate":44100}',
+        '{"type":"text_message","data":{"content":""}}',
+        '{"type":"fly"}',
+    ],
+)
+def test_what_the_voice_dialect_refuses_is_documented_as_nothing(frame: str) -> None:
+    assert matching(voice_messages.TABLE, Sender.CLIENT, frame) == []
+
+
+def test_every_message_of_the_companion_is_documented() -> None:
+    talk = test_companion_dialect.started(transcripts=True)
+    said: list[dict[str, object]] = [
+        {"action": "initSession", "patientId": "pt-001", "transcripts": True},
+        {"action": "textInput", "text": "Who is Sarah?"},
+        {"action": "audioInput", "audio": test_companion_dialect.AUDIO},
+        {"action": "ping"},
+        {"action": "endSession"},
+    ]
+    replies = [action.frame for message in said[1:] for action in talk.decode(json.dumps(message)) if isinstance(action, Reply)]
+    asked = TranscriptUpdated(1, Role.USER, Stage.FINAL, "Who is Sarah?")
+    events = [asked, test_companion_dialect.answer(), SpeechChunk(2, b"\1\0"), *FAILURES, SessionEnded(EndReason.CLIENT)]
+    begun = talk.encode(test_companion_dialect.STARTED)
+    sent = [*begun, *replies, *(frame for event in events for frame in talk.encode(event))]
+
+    assert problems(companion_messages.TABLE, Sender.CLIENT, [json.dumps(message) for message in said]) == []
+    assert problems(companion_messages.TABLE, Sender.SERVER, sent) == []
+    assert named(companion_messages.TABLE, sent) == {
+        message.name for message in companion_messages.TABLE.messages if message.sender is Sender.SERVER
+    }
 
 
 def test_the_messages_of_the_gate_are_documented() -> None:
