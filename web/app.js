@@ -38,7 +38,7 @@ const eventLog = new EventLog(
 );
 const waveform = new Waveform(byId("waveform"));
 const statusLine = new StatusLine(byIds({ line: "link", text: "link-text", seconds: "link-seconds" }), t);
-const voice = new NovaVoice({ url: socketUrl("/") });
+const voice = new NovaVoice({ url: socketUrl("/"), token: () => (config.auth?.mode === "cognito" ? byId("token").value.trim() : null) });
 
 function socketUrl(path) {
   const url = new URL(path, location.href);
@@ -332,6 +332,7 @@ async function loadConfig() {
   byId("assistant").replaceChildren(...options);
   byId("assistant").value = config.default_assistant;
   byId("assistant").hidden = options.length < 2;
+  byId("sign-in").hidden = config.auth?.mode !== "cognito";
 }
 
 function listen() {
@@ -349,6 +350,7 @@ function listen() {
   byId("example-list").addEventListener("click", ({ target }) => target.matches("button") && say(target.textContent));
   byId("language").addEventListener("change", onLanguage);
   byId("assistant").addEventListener("change", () => (applyLanguage(), restart()));
+  byId("token").addEventListener("change", () => voice.link.connection.renew());
   byId("banner-close").addEventListener("click", clearBanner);
   byId("banner-action").addEventListener("click", onBannerAction);
   byId("inspector-toggle").addEventListener("click", onInspectorToggle);

@@ -21,8 +21,8 @@ const CLOSE_PROBLEMS = {
   1008: "refused",
   1012: "server_leaving",
   1013: "server_busy",
-  4401: "refused",
-  4403: "refused",
+  4401: "not_authenticated",
+  4403: "forbidden",
   4408: "idle",
   4409: "taken_over",
 };
@@ -55,8 +55,10 @@ export class Connection {
    */
   constructor(listeners) {
     this.listeners = listeners;
+    this.signIn = null; // a SignIn: says who the user is
     this.socket = null;
     this.opening = null;
+    this.attempts = 0; // tells an attempt that was given up from the present one
     this.liveness = null;
   }
 
@@ -76,7 +78,26 @@ export class Connection {
    */
   async open(url, timeoutMs = OPEN_TIMEOUT_MS) {
     if (this.isOpen) return;
-    this.socket = await this.#connect(url, timeoutMs);
+    this.attempts += 1;
+    const attempt = this.attempts;
+    const greeting = (await this.signIn?.first()) ?? null;
+    if (attempt !== this.attempts) throw new Error("given up");
+    const socket = await this.#connect(url, timeoutMs);
+    this.socket = socket;
+    if (greeting !== null) socket.send(greeting);
+  }
+
+  /**
+   * Say anew who the user is.
+   *
+   * @returns {Promise<boolean>} false when there is nothing new to say
+   */
+  async renew() {
+    const { socket } = this;
+    const message = (await this.signIn?.again()) ?? null;
+    if (message === null || this.socket !== socket) return false;
+    this.send(message);
+    return true;
   }
 
   /** Send text or bytes; nothing happens when the connection is gone. */
@@ -92,6 +113,7 @@ export class Connection {
   /** Let the connection go in order to come back on another, without waiting for the other side; the close listener is not told. */
   drop() {
     const { socket } = this;
+    this.attempts += 1;
     this.socket = null;
     this.liveness = null;
     clearInterval(this.timer);

@@ -44,8 +44,8 @@ const RETRIES = 8;
 
 /** One conversation partner. May be started and ended many times. */
 export class NovaVoice extends EventTarget {
-  /** @param {{url: string | URL, base?: string | URL}} options `url` of the WebSocket; `base` of this module's folder */
-  constructor({ url, base = new URL(".", import.meta.url) }) {
+  /** @param {{url: string | URL, token?: string | Function, base?: string | URL}} options `token`: see SignIn; `base`: this module's folder */
+  constructor({ url, token = null, base = new URL(".", import.meta.url) }) {
     super();
     this.url = url;
     this.base = base;
@@ -60,7 +60,7 @@ export class NovaVoice extends EventTarget {
       refused: (error) => this.#onRefused(error),
       lost: (event) => this.#onLost(event),
       unreadable: () => this.#problem({ code: "bad_frame" }),
-    });
+    }, { token });
     this.device = null;
     this.choice = null; // what the running session was started with
     this.isEnding = false;

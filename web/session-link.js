@@ -14,6 +14,7 @@
 import { Connection, LOST, readCloseCode, retryDelay } from "./connection.js";
 import { decodeFrame, MICROPHONE, SPEECH, writeHeader } from "./frames.js";
 import { Inbox, Outbox } from "./reliable.js";
+import { SignIn } from "./sign-in.js";
 
 const ACK_MS = 250;
 const RESUME_OPEN_MS = 4_000;
@@ -51,9 +52,9 @@ export class SessionLink {
    *   refused(error): it does not, says the server, whose connection is open
    *   lost({code}): it does not, and there is no connection; also for a session that could not be taken up again
    *   unreadable(): something came that is no message
-   * @param {{connect?: Function, clock?: typeof BROWSER_CLOCK, random?: () => number}} world
+   * @param {{connect?: Function, clock?: typeof BROWSER_CLOCK, random?: () => number, token?: string | Function}} world `token`: see SignIn
    */
-  constructor(listeners, { connect = (own) => new Connection(own), clock = BROWSER_CLOCK, random = Math.random } = {}) {
+  constructor(listeners, { connect = (own) => new Connection(own), clock = BROWSER_CLOCK, random = Math.random, token = null } = {}) {
     this.listeners = listeners;
     this.clock = clock;
     this.random = random;
@@ -63,6 +64,7 @@ export class SessionLink {
       close: (event) => this.#onClose(event),
       ping: () => this.ping(),
     });
+    this.connection.signIn = new SignIn(token);
     this.state = "idle";
     this.attempts = 0; // tells an attempt that was given up from the present one
     this.resumes = 0;
@@ -231,7 +233,7 @@ export class SessionLink {
       case "session.resumed":
         return this.#onResumed(message);
       case "error":
-        return this.state === "trying" ? this.#onRefused(message) : this.listeners.message(message);
+        return message.code === "token_expired" && this.state !== "trying" ? this.#renew(message) : this.#onError(message);
       case "session.started":
         this.#onStarted(message);
         break;
@@ -244,6 +246,15 @@ export class SessionLink {
         break;
     }
     return this.listeners.message(message);
+  }
+
+  #onError(message) {
+    return this.state === "trying" ? this.#onRefused(message) : this.listeners.message(message);
+  }
+
+  /** Nobody needs to know that the token has expired if there is another. */
+  async #renew(message) {
+    if (!(await this.connection.renew())) this.#onError(message);
   }
 
   #onFrame(data) {

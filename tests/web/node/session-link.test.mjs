@@ -431,3 +431,27 @@ test("all of the microphone is kept while the session waits, in less than a mega
   assert.ok(link.figures.kept_bytes < 1_000_000);
   assert.equal(link.figures.given_up, 0);
 });
+
+test("that a token has expired is told when there is no other", async () => {
+  const { heard, wire } = await begun();
+  wire.renew = async () => true;
+  wire.say("error", { code: "token_expired", seq: undefined });
+  await settled();
+  const renewed = [...heard.messages];
+  wire.renew = async () => false;
+  wire.say("error", { code: "token_expired" });
+  await settled();
+
+  assert.deepEqual(renewed, ["session.started"]);
+  assert.deepEqual(heard.messages, ["session.started", "error"]);
+});
+
+test("a token that is refused when the session is taken up again ends it", async () => {
+  const { clock, heard, wire } = await begun();
+  wire.break();
+  await clock.pass(1_000);
+  wire.say("error", { code: "token_expired", retryable: false });
+  await settled();
+
+  assert.deepEqual(heard.events.at(-1), ["refused", "token_expired"]);
+});
