@@ -276,10 +276,11 @@ async def build(
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
     origins = OriginPolicy(settings.allowed_origins, settings.host)
+    offer = Offer(health, assistants, records, None if known is None else known.switchboard, registry)
     return Application(
         registry=registry,
         health=health,
-        plain=endpoints.plain_http(settings, Offer(health, assistants, records), authenticator, origins),
+        plain=endpoints.plain_http(settings, offer, authenticator, origins),
         origins=origins,
         settings=settings,
         authenticator=authenticator,

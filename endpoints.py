@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from api import appointments, openapi, orders, probes, site
+from api import appointments, connections, openapi, orders, probes, sessions, site
 from api import config as config_api
 from api.app import build_app
 from api.health import Health
@@ -19,11 +19,13 @@ from auth.interfaces import Authenticator
 from config import ROOT, Settings
 from parts import Records, salt_of
 from session.assistant import AssistantProfile
+from session.registry import SessionRegistry
 
 VERSION: Final = "1.0.0"
 """Of the API: the first number changes when a client has to."""
 ALWAYS: Final[tuple[Operation, ...]] = (*probes.OPERATIONS, *config_api.OPERATIONS, *openapi.OPERATIONS)
 OF_RECORDS: Final[tuple[Operation, ...]] = (*orders.OPERATIONS, *appointments.OPERATIONS)
+OF_CONNECTIONS: Final[tuple[Operation, ...]] = (*connections.OPERATIONS, *sessions.OPERATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Offer:
     assistants: Mapping[str, AssistantProfile]
     records: Records | None
     """None where tools were given that work on none of ours."""
+    switchboard: connections.Switchboard | None
+    """None where nobody writes connections down."""
+    registry: SessionRegistry
 
 
 def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, origins: Origins) -> PlainHttp:
@@ -47,6 +52,10 @@ def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, o
         operations += OF_RECORDS
         parts[orders.SHOP] = orders.Shop(offer.records.orders, salt_of(settings))
         parts[appointments.CLINIC] = appointments.Clinic(offer.records.appointments, lambda: datetime.now(UTC))
+    if offer.switchboard is not None:
+        operations += OF_CONNECTIONS
+        parts[connections.SWITCHBOARD] = offer.switchboard
+        parts[sessions.DESK] = sessions.SessionDesk(offer.registry, offer.switchboard.trail)
     stage = settings.api_stage
     parts[openapi.OPENAPI] = openapi.encode(operations, version=VERSION, stage=stage, needs_token=authenticator.needs_token)
     page = site.routes(site.load_assets(ROOT / "web"))

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from api.connections import Switchboard
 from api.health import Check
 from auth.anonymous import AnonymousAuthenticator
 from auth.claims import TokenRules
@@ -261,11 +262,10 @@ async def try_sessions_table(settings: Settings, database: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParts:
-    """What keeps the records of connections."""
+    """What keeps the records of connections, and what administers them."""
 
-    connections: Connections
-    trail: AuditTrail
     records: ConnectionRecords
+    switchboard: Switchboard
 
 
 async def open_connections(
@@ -283,7 +283,7 @@ async def open_connections(
     resources.push_async_callback(records.aclose)
     directory.watcher = records
     records.start(directory.disconnect)
-    return ConnectionParts(connections, trail, records)
+    return ConnectionParts(records, Switchboard(connections, trail, directory))
 
 
 async def make_own_table(settings: Settings, table: Table) -> None:
