@@ -22,6 +22,7 @@ from observers.trace_files import TraceFiles
 from parts import (
     TEXT_PROFILES,
     Records,
+    limits_of,
     load_assistants,
     make_tools,
     open_authenticator,
@@ -31,6 +32,7 @@ from parts import (
     open_model,
     open_records,
     open_traces,
+    stream_quota,
 )
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -174,6 +176,7 @@ class Application:
                 plain=self._plain,
                 origins=self._origins,
                 gate=gate,
+                limits=limits_of(self._settings),
                 counters=self._counters,
                 clock=self._clock,
                 resume_seconds=self._settings.resume_seconds,
@@ -269,6 +272,7 @@ async def build(
             is_overloaded=lambda: lag.is_overloaded,
             recorder=traces,
             keeper=keeper,
+            quota=stream_quota(settings, model, counters),
             client_tool_seconds=settings.client_tool_seconds,
         )
     except BaseException:

@@ -336,7 +336,7 @@ class Settings:
     )
     model_max_streams: int = _setting(
         "MODEL_MAX_STREAMS",
-        "Streams to the model at once; one tenth of it, and at least one, comes on top while conversations change their stream. 0 is no cap.",
+        "Streams to the model at once; a tenth of it, one at least, comes on top while conversations change theirs. 0 is no cap.",
         read.number(0, 10_000),
         0,
     )

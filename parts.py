@@ -38,6 +38,7 @@ from s2s.limits import RELAXED, STRICT
 from session.assistant import AssistantError, AssistantProfile, parse_assistant
 from session.interfaces import ModelClient, ToolRunner
 from session.keeper import SessionKeeper
+from session.stream_quota import StreamQuota
 from storage.appointments import Appointments
 from storage.audit import AuditTrail
 from storage.cipher import KEY_BYTES, Cipher
@@ -53,6 +54,7 @@ from storage.tables import appointments_table, connections_table, orders_table, 
 from telemetry.counters import Counters
 from tools.catalogue import build_tools
 from transports.directory import Directory
+from transports.limits import Limits
 
 log = structlog.get_logger()
 
@@ -176,6 +178,29 @@ async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping
     return client
+
+
+def stream_quota(settings: Settings, model: ModelClient, counters: Counters) -> StreamQuota:
+    """Return what has sessions take turns at the model's streams."""
+    return StreamQuota(model, counters, max_streams=settings.model_max_streams, wait_seconds=settings.model_wait_ms / 1000)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what one client may take."""
+    return Limits(
+        proxy_hops=settings.trusted_proxy_hops,
+        connections=settings.max_connections,
+        connections_per_address=settings.max_connections_per_address,
+        handshakes_per_second=settings.handshakes_per_second,
+        handshakes_per_second_per_address=settings.handshakes_per_second_per_address,
+        sessions_per_user=settings.max_sessions_per_user,
+        sessions_per_address=settings.max_sessions_per_address,
+        frame_bytes=settings.max_frame_bytes,
+        frames_per_second=settings.max_frames_per_second,
+        bytes_per_second=settings.max_bytes_per_second,
+        text_bytes=settings.max_text_bytes,
+        flood_seconds=settings.flood_seconds,
+    )
 
 
 async def open_authenticator(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> Authenticator:

@@ -29,6 +29,15 @@ CHUNKS_PER_SECOND = 31.25
 MEDIAN_MARGIN_MS = 5.0
 
 
+ONE_ADDRESS = {
+    "MAX_CONNECTIONS_PER_ADDRESS": "0",
+    "HANDSHAKES_PER_SECOND_PER_ADDRESS": "0",
+    "HANDSHAKES_PER_SECOND": "0",
+    "FLOOD_SECONDS": "600",
+}
+"""All clients of a bench come from one address, and some of them send as much as they can for as long as it takes."""
+
+
 def server_environment(model: dict[str, object], folder: str, port: int) -> dict[str, str]:
     """Return the settings with which server.py runs against the stamping model."""
     return {
@@ -37,6 +46,7 @@ def server_environment(model: dict[str, object], folder: str, port: int) -> dict
         "HEALTH_PORT": str(port),
         "MAX_SESSIONS": "200",
         "MAX_LOOP_LAG_MS": "0",
+        **ONE_ADDRESS,
         "LOGLEVEL": "WARNING",
         "STORAGE": "sqlite",
         "SQLITE_PATH": str(Path(folder) / "bench.sqlite3"),
