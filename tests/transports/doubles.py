@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiohttp import web
@@ -21,6 +21,7 @@ from transports.authentication import Gate
 from transports.directory import Directory
 from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
+from transports.provisions import Provisions
 from transports.sockets import listen, port_of
 from transports.websocket import WebSocketServer
 
@@ -165,7 +166,7 @@ def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
     return SessionRegistry(
         model=model,
         tools=NoTools(),
-        assistants={"carlos": profile},
+        assistants={"carlos": profile, "buddy": replace(profile, name="buddy", default_language="en")},
         default_assistant="carlos",
         observers=(),
         clock=LoopClock(),
@@ -189,6 +190,7 @@ async def running_server(
     adopter: Adopter | None = None,
     gate: Callable[[Counters], Gate] = open_gate,
     limits: Limits = NO_LIMITS,
+    provisions: Provisions | None = None,
     directory: Directory | None = None,
     ping_seconds: float = 20,
 ) -> AsyncIterator[Rig]:
@@ -208,6 +210,7 @@ async def running_server(
         resume_seconds=resume_seconds,
         adopter=adopter,
         limits=limits,
+        provisions=provisions,
         directory=directory,
         ping_seconds=ping_seconds,
     )

@@ -5,7 +5,6 @@ from typing import cast
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 HERTZ = 48_000
@@ -31,18 +30,17 @@ def tone(seconds: float, hertz: float = 440.0) -> NDArray[np.int16]:
     return (np.sin(np.arange(round(HERTZ * seconds)) * 2 * np.pi * hertz / HERTZ) * 8_000).astype(np.int16)
 
 
-def record(samples: NDArray[np.int16], *, layout: str = "mono", codec: str = "libopus", is_live: bool = True) -> bytes:
+def record(samples: NDArray[np.int16], *, layout: str = "mono", is_live: bool = True) -> bytes:
     """Return a recording of samples at 48 kHz.
 
     Args:
         samples: of one channel; others say the same.
         layout: mono or stereo.
-        codec: of FFmpeg.
         is_live: whether clusters are written without their length, as by Chromium.
     """
     pipe = _Pipe()
     with av.open(pipe, "w", format="webm", options={"live": str(int(is_live)), "cluster_time_limit": "500"}) as file:
-        stream = cast("AudioStream", file.add_stream(codec, rate=HERTZ, layout=layout))
+        stream = file.add_stream("libopus", rate=HERTZ, layout=layout)
         channels = {"mono": 1, "stereo": 2}[layout]
         frame = av.AudioFrame.from_ndarray(np.repeat(samples, channels).reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate = HERTZ

@@ -22,6 +22,7 @@ CLOCKS = Clocks(lambda: 0, lambda: 0)
         ('{"action":"ping"}', "voice"),
         ('{"body":"{\\"type\\":\\"text_message\\"}"}', "voice"),
         ('{"type":5}', "voice"),
+        ('{"type":[]}', "voice"),
         ('{"action":"initSession","patientId":"pt-001"}\n', "companion"),
         ('{"body":"{\\"action\\":\\"initSession\\"}"}', "companion"),
         ('{"type":"hello","protocol":1}', "nova-sonic.v1"),
