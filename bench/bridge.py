@@ -33,6 +33,7 @@ ONE_ADDRESS = {
     "MAX_CONNECTIONS_PER_ADDRESS": "0",
     "HANDSHAKES_PER_SECOND_PER_ADDRESS": "0",
     "HANDSHAKES_PER_SECOND": "0",
+    "MAX_SESSIONS_PER_USER": "0",
     "FLOOD_SECONDS": "600",
 }
 """All clients of a bench come from one address, and some of them send as much as they can for as long as it takes."""

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import boto3
 
 from bench.processes import free_port
+from tests.server.process import ONE_ADDRESS
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 40.0
@@ -81,7 +82,7 @@ async def running_stack(folder: Path, settings: Mapping[str, str] | None = None,
     port = free_port()
     database = folder / "nova-sonic.sqlite3"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {"MAX_LOOP_LAG_MS": "0"}  # a slow machine is no reason to turn a test away
+    environment |= {"MAX_LOOP_LAG_MS": "0", **ONE_ADDRESS}  # a slow machine is no reason to turn a test away
     environment |= {"HOST": "127.0.0.1", "WS_PORT": str(port), "HEALTH_PORT": str(port), "SQLITE_PATH": str(database), **(settings or {})}
     log = folder / "server.log"
     with log.open("wb") as output:

@@ -10,11 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# Every test comes from this machine's own address.
+ONE_ADDRESS = {"MAX_CONNECTIONS_PER_ADDRESS": "0", "HANDSHAKES_PER_SECOND_PER_ADDRESS": "0"}
+
+
 def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Return variables with which no AWS account, no profile and no instance role can be found."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
     own = {"MAX_LOOP_LAG_MS": "0", "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true", "SQLITE_PATH": str(folder / "records.sqlite3")}
-    return {**kept, **own, "HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0", **settings}
+    return {**kept, **own, **ONE_ADDRESS, "HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0", **settings}
 
 
 # Starts without an account: somebody to sign as, a model that nobody serves, and a database in a file.
