@@ -56,7 +56,7 @@ def by_first_frame(frame: Frame, clocks: Clocks, encodings: frozenset[str] = fro
 def _by_members(document: Mapping[str, object], clocks: Clocks, encodings: frozenset[str]) -> Dialect | None:
     if "event" in document:
         return NovaEventsDialect(clocks.wall_ms)
-    if document.get("type") in _PAGE_TYPES:
+    if isinstance(kind := document.get("type"), str) and kind in _PAGE_TYPES:
         return BinaryDialect(clocks.monotonic_ms)
     if "type" in document or document.get("action") == "ping":  # clients of the voice dialect ping in both ways
         return VoiceDialect(clocks.wall_ms, encodings)
