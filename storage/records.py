@@ -109,9 +109,9 @@ def request_record(request_id: str, outcome: Item, now: datetime) -> Put:
     return Put({PARTITION: key, SORT: key, "outcome": outcome, TTL_ATTRIBUTE: expires}, Absent(PARTITION))
 
 
-async def reserve_attempt(table: Table, record_id: str, now: datetime) -> bool:
+async def reserve_attempt(table: Table, record_id: str, now: datetime, most: int = MAX_ATTEMPTS_PER_HOUR) -> bool:
     """Count an identity check before it is made; False when too many failed within this hour."""
-    full = AnyOf((Absent("attempts"), LessThan("attempts", MAX_ATTEMPTS_PER_HOUR)))
+    full = AnyOf((Absent("attempts"), LessThan("attempts", most)))
     expires = int((now + timedelta(hours=2)).timestamp())
     try:
         await table.update(_attempts_key(record_id, now), Update(set={TTL_ATTRIBUTE: expires}, add={"attempts": 1}), full)

@@ -45,7 +45,7 @@ def build_tools(
         clock: the time now, with a zone.
         limits: bounds of the executor.
     """
-    identity = Identity(salt, clock)
+    identity = Identity(salt, clock, orders.table)
     registry = ToolRegistry(TOOLS, (orders, appointments, identity, Calendar(zone, clock)))
     return ToolExecutor(registry, limits, on_forget=(identity.forget,))
 

@@ -1,10 +1,12 @@
 """Who may see or change a record: what people say of themselves is compared with what the record holds.
 
 A record that does not exist and one that belongs to somebody else are answered alike, after the same work, so that nobody can find out
-which numbers exist. Checks are counted before they are made, and given back when they succeed: at most five failures in a session, and at
-most ten on one record in an hour, over all sessions (OWASP ASVS 5.0, 2.4 and 6.3, anti-automation).
+which numbers exist. Checks are counted before they are made, and given back when they succeed: at most five failures in a session, at most
+twenty of one caller in an hour, whatever the session, and at most ten on one record in an hour, whoever asks (OWASP ASVS 5.0, 2.4 and 6.3,
+anti-automation).
 """
 
+import hashlib
 import hmac
 import re
 import secrets
@@ -27,11 +29,15 @@ from tools.schema import Parse
 from tools.spoken import digits
 
 MAX_FAILURES_PER_SESSION = 5
+MAX_FAILURES_PER_CALLER = 20
+"""Within an hour; an address can be many people's, who make few failures each."""
 MAX_SESSIONS = 4096
 """Sessions whose failures are remembered; the oldest goes first."""
 _ID = re.compile(r"[A-Za-z0-9-]{1,36}")
 _EMAIL = re.compile(r"[^\s@<>\"',;:()]{1,64}@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _NO_HASH = "0" * 64
+_UNSPOKEN = str.maketrans(dict.fromkeys("-\u2010\u2011\u2012\u2013", " ") | dict.fromkeys("'`\u00b4\u2018\u2019\u02bc"))
+"""Hyphens and apostrophes, which speech recognition writes or leaves out as it likes."""
 
 
 def parse_record_id(text: str) -> str:
@@ -82,11 +88,13 @@ class Identity:
     Args:
         salt: the installation's secret for hashes of DNIs; None lets no DNI ever match.
         clock: the time now, with a zone.
+        callers: table in which the failures of callers are counted.
     """
 
-    def __init__(self, salt: bytes | None, clock: Callable[[], datetime]) -> None:
+    def __init__(self, salt: bytes | None, clock: Callable[[], datetime], callers: Table) -> None:
         self._salt = salt or secrets.token_bytes(32)
         self._clock = clock
+        self._callers = callers
         self._failures: OrderedDict[str, int] = OrderedDict()
 
     async def order(self, call: ToolCall, orders: Orders, order_id: str, dni: str | None, name: str | None) -> Order:
@@ -135,7 +143,8 @@ class Identity:
         self._count(call.session_id, 1)
         is_failure = False
         try:
-            found = await check() if await reserve_attempt(table, record, now) else _locked()
+            is_allowed = await self._reserve(call, now) and await reserve_attempt(table, record, now)
+            found = await check() if is_allowed else _locked()
             is_failure = found is None
         finally:
             # A check that could not be made is no failure either.
@@ -144,9 +153,15 @@ class Identity:
         if found is None:
             raise ToolError("identity_not_verified", message)
         with suppress(StorageUnavailable):
-            # If the count cannot be lowered now, one attempt of this hour is lost, and nothing else.
+            # If a count cannot be lowered now, one attempt of this hour is lost, and nothing else.
             await release_attempt(table, record, now)
+            if call.caller:
+                await release_attempt(self._callers, _name_of(call), now)
         return found
+
+    async def _reserve(self, call: ToolCall, now: datetime) -> bool:
+        """Count a check of this caller; False when too many failed within this hour."""
+        return not call.caller or await reserve_attempt(self._callers, _name_of(call), now, MAX_FAILURES_PER_CALLER)
 
     def _count(self, session_id: str, step: int) -> None:
         failures = self._failures.get(session_id, 0)
@@ -162,5 +177,15 @@ def _locked() -> NoReturn:
     raise ToolError("identity_locked", "Too many failed tries. Tell the user that a person has to help from here; do not try again.")
 
 
+def _name_of(call: ToolCall) -> str:
+    """Return what a caller is counted under: nobody's address or id is kept for that."""
+    return f"CALLER#{hashlib.sha256(call.caller.encode(errors='replace')).hexdigest()[:32]}"
+
+
 def _same_name(said: str, stored: str) -> bool:
-    return bool(stored) and hmac.compare_digest(fold(said).encode(), fold(stored).encode())
+    return bool(stored) and hmac.compare_digest(_spoken(said), _spoken(stored))
+
+
+def _spoken(name: str) -> bytes:
+    """Return how a name sounds in writing: a hyphen is a space, and an apostrophe nothing."""
+    return fold(name.translate(_UNSPOKEN)).encode(errors="replace")

@@ -1,6 +1,7 @@
 """Digits out of what people say, in Spanish and English: a safety net, since the prompt asks the model for digits.
 
-"seis" -> 6, "uno dos tres" -> 123, "doce treinta y cuatro" -> 1234, "doce millones trescientos mil" -> 12300000, "twenty-one" -> 21.
+"seis" -> 6, "uno dos tres" -> 123, "doble cinco" -> 55, "doce treinta y cuatro" -> 1234, "doce millones trescientos mil" -> 12300000,
+"twenty-one" -> 21.
 """
 
 import re
@@ -30,8 +31,9 @@ _WORDS |= {word: 100 * value for value, word in enumerate(_HUNDREDS.split()) if 
 _WORDS |= {"cien": 100, "veintiun": 21, "veintiuna": 21}
 _SCALES = {"hundred": 100, "mil": 1000, "thousand": 1000, "millon": 10**6, "millones": 10**6, "million": 10**6}
 _FILLERS = frozenset(
-    "numero nro no num number the el la de order orden pedido cita turno appointment dni documento id es is".split()  # noqa: SIM905 - words read best as a line
+    "numero nro no num number the el la de order orden pedido cita turno appointment dni documento id es is mi my con with".split()  # noqa: SIM905 - words read best as a line
 )
+_REPEATS = {"doble": 2, "double": 2, "triple": 3}
 MAX_WORDS = 40
 """More words than this are no number."""
 
@@ -51,8 +53,15 @@ def digits(text: str) -> str | None:
         return None
     groups: list[str] = []
     number = _Number()
+    times = 1
     for word in words:
-        if word.isascii() and word.isdigit():
+        if times > 1 or word in _REPEATS:
+            digit = _digit(word)
+            if (digit is None) == (times > 1):
+                return None  # what is said twice is one digit
+            groups += [*number.take(), (digit or "") * times]
+            times = _REPEATS.get(word, 1)
+        elif word.isascii() and word.isdigit():
             groups += [*number.take(), word]
         elif word in ("y", "and"):
             if number.is_empty:
@@ -64,7 +73,13 @@ def digits(text: str) -> str | None:
             if not number.extend(word):
                 return None
     groups += number.take()
-    return "".join(groups) or None
+    return ("".join(groups) or None) if times == 1 else None
+
+
+def _digit(word: str) -> str | None:
+    """Return the one digit that a word is: "cinco" and "5" are "5"."""
+    text = str(_WORDS.get(word, word))
+    return text if len(text) == 1 and text.isascii() and text.isdigit() else None
 
 
 class _Number:

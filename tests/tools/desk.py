@@ -29,13 +29,16 @@ class Desk:
     clock: StandingClock
     ids: Any
 
-    async def call(self, name: str, session: str = "s1", tool_use_id: str | None = None, **arguments: object) -> dict[str, Any]:
+    async def call(
+        self, name: str, session: str = "s1", tool_use_id: str | None = None, caller: str = "", **arguments: object
+    ) -> dict[str, Any]:
         """Run a tool and return its parsed result."""
         outcome = await self.executor.run(
             session_id=session,
             tool_use_id=tool_use_id or f"t{next(self.ids)}",
             name=name,
             arguments=orjson.dumps(arguments).decode(),
+            caller=caller,
         )
         result = orjson.loads(outcome.content)
         assert (outcome.error_code is None) == result["success"]

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -37,6 +38,22 @@ async def test_accents_case_and_spaces_of_a_name_do_not_matter(desk: Desk, name:
     result = await desk.call("consultarOrder", orderId=1, customerName=name)
 
     assert result["success"] is True
+
+
+@pytest.mark.req("S4-53", "S4-54")
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [("Ana-María O'Higgins", "ana maria ohiggins"), ("Ana María O’Higgins", "Ana-Maria O'Higgins"), ("Núñez", "nunez")],  # noqa: RUF001 - as typesetters write it
+)
+async def test_hyphens_and_apostrophes_of_a_name_do_not_matter(desk: Desk, stored: str, said: str) -> None:
+    order = await desk.orders.get("1")
+    assert order is not None
+    await desk.orders.change(replace(order, customer_name=stored), order)
+    right = await desk.call("consultarOrder", orderId=1, customerName=said)
+    shorter = await desk.call("consultarOrder", orderId=1, customerName=said[:-1])
+
+    assert right["success"] is True
+    assert shorter["error"] == "identity_not_verified"
 
 
 @pytest.mark.req("S4-53")

@@ -35,6 +35,12 @@ ENGLISH_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", 
         ("el pedido número #2", "2"),
         ("order number seven", "7"),
         ("second", "2"),
+        ("doble cinco", "55"),
+        ("triple cero siete", "0007"),
+        ("uno doble dos tres", "1223"),
+        ("treinta doble cinco", "3055"),
+        ("double 5 one", "551"),
+        ("mi DNI es uno dos tres", "123"),
         ("１２", "12"),  # noqa: RUF001 - full-width digits
     ],
 )
@@ -42,7 +48,10 @@ def test_number_words_become_digits(text: str, expected: str) -> None:
     assert digits(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "y", "abc", "seis abc", "hundred", "a1", "ORDER#1", "uno " * 41, "número", "1;2", "-"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "y", "abc", "seis abc", "hundred", "a1", "ORDER#1", "uno " * 41, "número", "1;2", "-", "doble", "doble veinte", "doble doble uno"],
+)
 def test_what_is_no_number_is_none(text: str) -> None:
     assert digits(text) is None
 
