@@ -51,7 +51,7 @@ async def reading(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _read_query(request: web.Request, operation: Operation) -> Values:
     known = {one.name for one in operation.query}
-    names = list(request.query)
+    names = [name for name, _ in request.query.items()]
     if unknown := set(names) - known:
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise InvalidParameter(f"The query has {len(unknown)} parameters that this resource does not know; {there}.")
