@@ -3,6 +3,8 @@
     pip install websockets
     python python_client.py ws://localhost:8081/ question.wav answers.wav
 
+Where the server asks who you are, put a token into the environment variable TOKEN.
+
 A whole client of docs/reference/binary-dialect.md: microphone and loudspeaker keep the pace of real ones, what was played is reported, an
 interruption throws away what was not, and a lost connection is made good without a sample lost or doubled.
 """
@@ -10,6 +12,7 @@ interruption throws away what was not, and a lost connection is made good withou
 import argparse
 import asyncio
 import json
+import os
 import struct
 import wave
 from collections import deque
@@ -45,6 +48,8 @@ class Call:
         """Talk until the session has ended."""
         hello = {"type": "hello", "protocol": 1, "resume": True, "input_hertz": self._hertz, "output_hertz": self._hertz}
         options: dict[str, Any] = {"subprotocols": [Subprotocol("nova-sonic.v1")], "compression": None}
+        if token := os.environ.get("TOKEN"):
+            options["additional_headers"] = {"Authorization": f"Bearer {token}"}
         async for socket in connect(url, ping_interval=5, ping_timeout=5, **options):
             resume = {"type": "resume", "protocol": 1, "token": self._token, "seq": self._wanted}
             sending: list[asyncio.Task[None]] = []

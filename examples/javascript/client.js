@@ -21,11 +21,12 @@ const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 export class Call {
   /**
    * @param {string} url of the server
-   * @param {{hertz: number, record: (count: number) => Int16Array, play: (samples: Int16Array) => void, told?: (message: object) => void}} devices
-   *   `hertz` is 8000, 16000 or 24000; `told` sees every message
+   * @param {{hertz: number, record: (count: number) => Int16Array, play: (samples: Int16Array) => void, told?: (message: object) => void, token?: string}} options
+   *   `hertz` is 8000, 16000 or 24000; `told` sees every message; `token` says who you are, where the server asks
    */
-  constructor(url, { hertz, record, play, told = () => {} }) {
+  constructor(url, { hertz, record, play, told = () => {}, token = "" }) {
     Object.assign(this, { url, hertz, record, play, told });
+    this.protocols = ["nova-sonic.v1", ...(token ? [`bearer.${token}`] : [])];
     this.endReason = "";
     this.isStarted = false;
     this.isOver = false; // we want it to end
@@ -54,7 +55,7 @@ export class Call {
   }
 
   #connect(onSession) {
-    const socket = new WebSocket(this.url, ["nova-sonic.v1"]);
+    const socket = new WebSocket(this.url, this.protocols);
     socket.binaryType = "arraybuffer";
     const resume = { type: "resume", protocol: 1, token: this.token, seq: this.wanted };
     const hello = { type: "hello", protocol: 1, resume: true, input_hertz: this.hertz, output_hertz: this.hertz };

@@ -16,16 +16,19 @@ from typing import Protocol
 import pytest
 from aiohttp import web
 from playwright.async_api import Page
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from bench.positions import coded_speech
 from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
 from tests import needs
 from tests.browser import Chromium, until
-from tests.e2e.resuming import HERTZ, House, heard_of, serving
+from tests.e2e.resuming import HERTZ, heard_of, serving
 from tests.web.cuttable import CuttableNetwork
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK_RETRIES = {"WEBSOCKETS_BACKOFF_INITIAL_DELAY": "0.2", "WEBSOCKETS_BACKOFF_MIN_DELAY": "0.2"}
+TOKEN = "a.b-c_d"
 SECONDS = 3
 ANSWER = coded_speech(4 * HERTZ)
 
@@ -138,8 +141,9 @@ def node_command() -> tuple[str, ...]:
 @asynccontextmanager
 async def program(folder: Path, command: tuple[str, ...], *after: str) -> AsyncIterator[Program]:
     """Run a client for the length of the block."""
+    environment = {**os.environ, **QUICK_RETRIES, "TOKEN": TOKEN}
     process = await asyncio.create_subprocess_exec(
-        *command, *after, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, **QUICK_RETRIES}
+        *command, *after, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment
     )
     try:
         yield Program(process, folder / "answers.wav")
@@ -162,6 +166,7 @@ async def in_page(url: str, question: Path, stay: float) -> AsyncIterator[InPage
     try:
         async with Chromium(needs.chromium()).open(f"http://127.0.0.1:{port}/index.html") as page:
             await page.fill("#url", url)
+            await page.fill("#token", TOKEN)
             await page.set_input_files("#question", question)
             await page.fill("#stay", str(stay))
             await page.click("#talk")
@@ -171,11 +176,11 @@ async def in_page(url: str, question: Path, stay: float) -> AsyncIterator[InPage
 
 
 @asynccontextmanager
-async def talking(kind: str, folder: Path, house: House, question: bytes, stay: float) -> AsyncIterator[tuple[Example, CuttableNetwork]]:
+async def talking(kind: str, folder: Path, server: str, question: bytes, stay: float) -> AsyncIterator[tuple[Example, CuttableNetwork]]:
     """Let a client say something to the server, over a network that can be cut."""
     file = write_wav(folder / "question.wav", question)
     async with AsyncExitStack() as stack:
-        network = await stack.enter_async_context(CuttableNetwork(int(house.url.rstrip("/").rpartition(":")[2])))
+        network = await stack.enter_async_context(CuttableNetwork(int(server.rstrip("/").rpartition(":")[2])))
         url, answers = f"ws://127.0.0.1:{network.port}/", str(folder / "answers.wav")
         example: Example
         match kind:
@@ -196,7 +201,7 @@ CLIENTS = pytest.mark.parametrize("kind", ["python", "node", pytest.param("page"
 @CLIENTS
 async def test_every_sample_said_and_heard_survives_a_cut_connection(tmp_path: Path, kind: str) -> None:
     said = coded_speech(SECONDS * HERTZ)
-    async with serving(tmp_path) as house, talking(kind, tmp_path, house, said, stay=4) as (example, network):
+    async with serving(tmp_path) as house, talking(kind, tmp_path, house.url, said, stay=4) as (example, network):
         await example.until("session.started")
         await asyncio.sleep(SECONDS / 2)
         network.cut()
@@ -214,7 +219,7 @@ async def test_every_sample_said_and_heard_survives_a_cut_connection(tmp_path: P
 @CLIENTS
 async def test_an_interrupted_answer_stops_and_one_over_a_cut_connection_is_heard_whole(tmp_path: Path, kind: str) -> None:
     question = coded_speech(HERTZ) + bytes(2 * 2 * HERTZ) + coded_speech(HERTZ)
-    async with serving(tmp_path, Storyteller) as house, talking(kind, tmp_path, house, question, stay=9) as (example, network):
+    async with serving(tmp_path, Storyteller) as house, talking(kind, tmp_path, house.url, question, stay=9) as (example, network):
         await example.until("interrupted")
         await example.until("transcript Story 2.")
         await asyncio.sleep(1)
@@ -228,3 +233,21 @@ async def test_an_interrupted_answer_stops_and_one_over_a_cut_connection_is_hear
     assert heard[-len(ANSWER) :] == ANSWER
     assert ANSWER.startswith(before)
     assert 0 < len(before) < len(ANSWER)
+
+
+@CLIENTS
+async def test_a_token_comes_with_the_handshake_and_its_refusal_is_final(tmp_path: Path, kind: str) -> None:
+    handshakes: list[tuple[str | None, str | None]] = []
+
+    async def refuse(socket: ServerConnection) -> None:
+        assert socket.request
+        handshakes.append((socket.request.headers.get("Authorization"), socket.request.headers.get("Sec-WebSocket-Protocol")))
+        await socket.close(4401)
+
+    async with serve(refuse, "127.0.0.1", 0, subprotocols=[Subprotocol("nova-sonic.v1")]) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with talking(kind, tmp_path, address, coded_speech(HERTZ), stay=1) as (example, _):
+            await example.until("ended: closed with 4401")
+
+    by_header, by_subprotocol = (f"Bearer {TOKEN}", "nova-sonic.v1"), (None, f"nova-sonic.v1, bearer.{TOKEN}")
+    assert handshakes == [by_header if kind == "python" else by_subprotocol]
