@@ -28,6 +28,7 @@ _POLYGLOT = frozenset(("matthew", "tiffany"))
 _DICTATED = re.compile(r'\bsay (?:this|only)\b[^"]*"([^"]{1,300})"', re.IGNORECASE)
 """What a client types to have a sentence said: the model does as it is told, and speaks it in its own voice."""
 
+_WORD = re.compile(r"\w+")
 _log = logging.getLogger(__name__)
 
 
@@ -138,7 +139,7 @@ class DemoFactory:
 
     def __call__(self, prompt: Prompt) -> DemoBrain:
         """Return a brain for a prompt; needs a running event loop."""
-        words = {token.folded for token in tokenise(prompt.system)}
+        words = {fold(word) for word in _WORD.findall(prompt.system)}  # tokens end where no utterance is as long
         played = (each for each in self._others if each.persona and words.issuperset(map(fold, each.persona)))
         return DemoBrain(next(played, self.scenario), prompt, self._recognisers, self._today)
 
