@@ -1,14 +1,21 @@
 """Programs with which others test such servers, run as their documents have them: only the address is ours."""
 
+import asyncio
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
 from tests.e2e.resuming import serving
+from tests.e2e.stack import Stack
 from tests.e2e.wscat import wscat
 from tests.transports import raw_client
 from tests.transports.coming_back.caller import eventually
+
+PROGRAMS = Path(__file__).parent / "programs"
+THEIR_ADDRESS = "wss://xxxxx.execute-api.us-east-1.amazonaws.com/dev"
 
 
 class Neighbour:
@@ -60,3 +67,34 @@ async def test_wscat_reads_the_control_messages_of_the_pages_dialect(tmp_path: P
 
     assert started["assistant"] == "kind"
     assert ended["reason"] == "client"
+
+
+@pytest.mark.req("S3-12", "S3-13", "S3-14")
+async def test_wscat_asks_the_companion_who_sarah_is(stack: Stack) -> None:
+    async with wscat(stack.socket) as cat:
+        await cat.type('{"action":"initSession","patientId":"pt-001"}')
+        begun = await cat.until(lambda _: True)
+        await cat.type('{"action":"textInput","text":"Who is Sarah?"}')
+        answer = await cat.until(lambda _: True)
+
+    assert begun == {"status": "initialized", "patientName": "John"}
+    assert (answer["type"], answer["role"]) == ("textOutput", "ASSISTANT")
+    assert "daughter" in answer["text"]
+
+
+@pytest.mark.req("S3-12", "S3-13", "S3-14")
+async def test_the_documented_program_of_the_companion_runs_as_it_stands(stack: Stack, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text((PROGRAMS / "companion.txt").read_text(encoding="utf-8").replace(THEIR_ADDRESS, stack.socket), encoding="utf-8")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, str(program), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(30):
+        printed, _ = await running.communicate()
+    first, second = printed.decode().splitlines()
+
+    assert running.returncode == 0
+    assert json.loads(first.removeprefix("Init response: ")) == {"status": "initialized", "patientName": "John"}
+    answer = json.loads(second.removeprefix("Response: "))
+    assert (answer["type"], answer["role"]) == ("textOutput", "ASSISTANT")
+    assert "breakfast" in answer["text"].lower()
