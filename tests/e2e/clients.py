@@ -5,7 +5,7 @@ import base64
 import itertools
 import json
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -135,10 +135,10 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(url: str, *, is_page: bool = True) -> AsyncIterator[Client]:
+async def connected(url: str, *, is_page: bool = True, headers: Mapping[str, str] | None = None) -> AsyncIterator[Client]:
     """Connect a client that listens for the length of the block."""
     protocols = [Subprotocol("nova-sonic.v1")] if is_page else None
-    async with connect(url, subprotocols=protocols, compression=None) as socket:
+    async with connect(url, subprotocols=protocols, compression=None, additional_headers=headers) as socket:
         client = Client(socket, is_page)
         listening = asyncio.create_task(client.listen())
         try:
