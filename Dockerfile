@@ -1,5 +1,6 @@
 # Two images: the server (default) and, with --target local, Nova Sonic Local with voices and speech recognition.
 # Both run as user 10001, need no writable root file system and stop on SIGTERM.
+# The server listens on every address of its container, so it wants AUTH: docs/how-to/authenticate.md.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS packages

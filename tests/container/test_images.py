@@ -34,6 +34,7 @@ def ports() -> tuple[int, int]:
 def server(server_image: str, ports: tuple[int, int], tmp_path: Path) -> Iterator[engine.Container]:
     environment = {
         **AWS,
+        "AUTH": "open",
         "WS_PORT": str(ports[0]),
         "HEALTH_PORT": str(ports[1]),
         "STORAGE": "sqlite",
@@ -89,8 +90,18 @@ def test_sigterm_ends_the_server_with_status_0(server: engine.Container) -> None
     assert time.monotonic() - started < 10  # nobody is talking, so nothing is waited for
 
 
+@pytest.mark.req("S0-56")
+def test_the_image_serves_nobody_before_it_is_told_who_may_come_in(server_image: str, tmp_path: Path) -> None:
+    with engine.running(server_image, AWS, tmp_path) as container:
+        status = container.process.wait(engine.START_SECONDS)
+        text = container.log.read_text(errors="replace")
+
+    assert status == 2
+    assert "AUTH=cognito" in text
+
+
 def test_wrong_settings_end_the_container_with_status_2(server_image: str, tmp_path: Path) -> None:
-    with engine.running(server_image, {**AWS, "WS_PORT": "many", "MAX_SESSIONS": "-1"}, tmp_path) as container:
+    with engine.running(server_image, {**AWS, "AUTH": "open", "WS_PORT": "many", "MAX_SESSIONS": "-1"}, tmp_path) as container:
         status = container.process.wait(engine.START_SECONDS)
         text = container.log.read_text(errors="replace")
 

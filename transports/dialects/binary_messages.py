@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from session.events import ContinueReason, Direction, EndReason
 from transports.dialects.binary import PROTOCOL_VERSION, SUBPROTOCOL
 from transports.dialects.messages import (
     COUNTER,
@@ -172,13 +173,13 @@ _SERVER: Final = (
     _of_session(
         "session.continued",
         "Another stream of the model carries the session.",
-        {"reason": one_of("renewed", "resumed"), "waited_ms": WHOLE},
+        {"reason": one_of(*(reason.value for reason in ContinueReason)), "waited_ms": WHOLE},
         {"reason": "renewed", "waited_ms": 0, "seq": 64},
     ),
     _of_session(
         "audio.dropped",
         "Audio was too much and was dropped since the last such message.",
-        {"direction": one_of("up", "down"), "ms": WHOLE},
+        {"direction": one_of(*(direction.value for direction in Direction)), "ms": WHOLE},
         {"direction": "up", "ms": 480, "seq": 65},
     ),
     _of_session(
@@ -197,7 +198,7 @@ _SERVER: Final = (
     _of_session(
         "session.ended",
         "The last message of a session.",
-        {"reason": one_of("client", "server_leaving", "parked", "client_lost", "failed"), "statistics": {"type": "object"}},
+        {"reason": one_of(*EndReason), "statistics": {"type": "object"}},
         {"reason": "client", "statistics": {"turns": 2}, "seq": 68},
     ),
     Message(

@@ -90,7 +90,7 @@ async def test_without_grace_it_ends_at_once() -> None:
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["before it has expired", "in the grace time"])
-async def test_a_new_token_prolongs_the_conversation(is_late: bool) -> None:  # noqa: FBT001
+async def test_a_new_token_prolongs_the_conversation(is_late: bool) -> None:  # noqa: FBT001 - a parameter of pytest
     async with house() as own, own.page(short(own)) as client:
         await talking(own, client)
         if is_late:
