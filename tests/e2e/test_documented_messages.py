@@ -55,7 +55,8 @@ async def converse(client: Client, house: House) -> None:
     heard = len(client.speech)
     await client.until(lambda: len(client.speech) > heard + HERTZ)
     await client.socket.send("{}")
-    await client.until(lambda: bool(client.bodies("error")))
+    await client.socket.send('{"type":"auth","token":"x"}')
+    await client.until(lambda: bool(client.bodies("error")) and bool(client.bodies("auth.accepted")))
 
 
 def said(client: Client, table: Table) -> tuple[list[str], set[str]]:
@@ -82,6 +83,7 @@ async def test_what_the_page_is_told_is_documented(tmp_path: Path) -> None:
         "refusal",
         "pong",
         "session.ended",
+        "auth.accepted",
     }
 
 
@@ -91,7 +93,16 @@ async def test_what_clients_of_novas_own_events_are_told_is_documented(tmp_path:
         unknown, names = said(client, nova_messages.TABLE)
 
     assert unknown == []
-    assert names >= {"toolUse", "contentStart.toolResult", "toolResult", "contentEnd.toolResult", "audioOutput", "usageEvent", "error"}
+    assert names >= {
+        "toolUse",
+        "contentStart.toolResult",
+        "toolResult",
+        "auth.accepted",
+        "contentEnd.toolResult",
+        "audioOutput",
+        "usageEvent",
+        "error",
+    }
 
 
 async def converse_in_realtime(socket: ClientConnection, house: House) -> list[str]:
