@@ -22,7 +22,7 @@ from tests.project.tree import (
 )
 
 REASONED_NOQA = re.compile(r"# (ruff: )?noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)* +(# |- |-- )?\w+")
-DISTRIBUTIONS = {"yaml": "pyyaml", "importlinter": "import-linter"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "importlinter": "import-linter", "jwt": "pyjwt"}
 """Where a distribution is named otherwise than what it is imported as."""
 
 
