@@ -26,6 +26,7 @@ VERSION: Final = "1.0.0"
 ALWAYS: Final[tuple[Operation, ...]] = (*probes.OPERATIONS, *config_api.OPERATIONS, *openapi.OPERATIONS)
 OF_RECORDS: Final[tuple[Operation, ...]] = (*orders.OPERATIONS, *appointments.OPERATIONS)
 OF_CONNECTIONS: Final[tuple[Operation, ...]] = (*connections.OPERATIONS, *sessions.OPERATIONS)
+ALL: Final[tuple[Operation, ...]] = (*ALWAYS, *OF_RECORDS, *OF_CONNECTIONS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ ClientError
 └── RequestError
     ├── NotFound, MethodNotAllowed, WrongHost, ForeignOrigin                             where it went, and where it came from
     ├── InvalidParameter, InvalidBody, UnknownMember, UnsupportedMedia, BodyTooLarge, BodyTooSlow   what it carries
-    ├── RuleBroken, KeyReused                                                            well-formed, and not to be done
+    ├── RuleBroken, UnknownCursor, KeyReused                                             well-formed, and not to be done
     └── Conflict: SlotTaken, NotChangeable, ChangedMeanwhile, ChangedSince               not as things stand
 AdmissionError
 └── StorageAway
@@ -81,6 +81,12 @@ class RuleBroken(RequestError):
     """Well-formed, and against a rule of the shop or the clinic: the message says which."""
 
     code, status, message = "rule_broken", 422, "This cannot be done."
+
+
+class UnknownCursor(RequestError):
+    """The cursor belongs to no page of this list: it was made up, or comes from a query with other filters."""
+
+    code, status, message = "unknown_cursor", 422, "This cursor belongs to no page of this list."
 
 
 class KeyReused(RequestError):

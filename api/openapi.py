@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from api.errors import UnknownCursor
 from api.operations import Access, Operation, Shape, Success
 from api.schema import Anything, Member
 
@@ -14,6 +15,7 @@ OPENAPI: Final = web.AppKey("openapi", bytes)
 
 type Node = dict[str, Any]
 
+_CREATED: Final = 201
 _TITLE: Final = "Nova Sonic Server"
 _ABOUT: Final = (
     "Orders and appointments, the same records that the assistant's tools work on; connections and sessions; health and configuration. "
@@ -64,8 +66,11 @@ def document(operations: Iterable[Operation], *, version: str, stage: str = "", 
     """
     schemas: Node = {}
     paths: Node = {}
-    for one in sorted(operations, key=lambda one: one.path):
-        paths.setdefault(one.path, {})[one.method.lower()] = _hoist(_operation(one, needs_token=needs_token), schemas)
+    known = sorted(operations, key=lambda one: one.path)
+    for one in known:
+        node = _operation(one, needs_token=needs_token)
+        _link(node, one, known)
+        paths.setdefault(one.path, {})[one.method.lower()] = _hoist(node, schemas)
     components: Node = {"schemas": dict(sorted(schemas.items()))}
     if needs_token:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
@@ -102,7 +107,7 @@ def _operation(one: Operation, *, needs_token: bool) -> Node:
         for place, members in (("path", one.parts), ("query", one.query), ("header", one.headers))
         for member in members
     ]
-    found: Node = {"operationId": one.name or _camel(one.handler.__name__), "summary": one.summary}
+    found: Node = {"operationId": _id_of(one), "summary": one.summary}
     found |= {"parameters": parameters} if parameters else {}
     if one.body is not None:
         found["requestBody"] = {"required": True, "content": _json(one.body.schema)}
@@ -110,6 +115,19 @@ def _operation(one: Operation, *, needs_token: bool) -> Node:
     if needs_token and one.access is not Access.PUBLIC:
         found["security"] = [{"token": []}]
     return found
+
+
+def _link(node: Node, one: Operation, known: Sequence[Operation]) -> None:
+    """Say what can be done with a record that was made (OpenAPI, "links")."""
+    if one.success.status == _CREATED:
+        parameters = {"id": "$response.body#/data/id"}
+        others = {_id_of(other): other for other in known if other.path == f"{one.path}/{{id}}"}
+        node["responses"][str(_CREATED)]["links"] = {name: {"operationId": name, "parameters": parameters} for name in others}
+
+
+def _id_of(one: Operation) -> str:
+    first, *others = (one.name or one.handler.__name__).split("_")
+    return first + "".join(part.capitalize() for part in others)
 
 
 def _parameter(place: str, member: Member[Any]) -> Node:
@@ -123,6 +141,8 @@ def _responses(one: Operation, *, needs_token: bool) -> dict[int, Node]:
         refusals.pop(401, None)
     refusals |= {400: "The request cannot be used: a parameter or a member is unknown, missing or of the wrong form"}
     refusals |= _OF_BODIES if one.body is not None else {}
+    refusals |= {404: "There is no such resource"} if one.parts else {}
+    refusals |= {422: UnknownCursor.message} if one.success.shape is Shape.PAGE else {}
     refusals |= one.refusals
     responses = {status: _refusal(status, text, one) for status, text in refusals.items()}
     responses[one.success.status] = _success(one.success)
@@ -140,7 +160,7 @@ def _refusal(status: int, text: str, one: Operation) -> Node:
 def _success(success: Success) -> Node:
     found: Node = {"description": success.description}
     headers: Node = {"ETag": _header("Version of the record")} if success.is_versioned else {}
-    if success.status == 201:  # noqa: PLR2004 - RFC 9110 15.3.2
+    if success.status == _CREATED:
         headers["Location"] = _header("Address of the new record")
     found |= {"headers": headers} if headers else {}
     if success.data is None:
@@ -174,8 +194,3 @@ def _hoist(node: Any, schemas: Node) -> Any:
         return found
     schemas[title] = found
     return {"$ref": f"#/components/schemas/{title}"}
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(one.capitalize() for one in others)

@@ -61,7 +61,7 @@ class Operation:
     """As aiohttp's router takes it, without a stage: `/orders/{id}`."""
     handler: Handler
     name: str = ""
-    """Unique: the operationId of the OpenAPI document; without it, the handler's name."""
+    """Unique, with underscores: the operationId of the OpenAPI document is made of it; without it, of the handler's name."""
     summary: str
     success: Success
     access: Access = Access.SIGNED_IN

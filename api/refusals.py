@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.answers import failure
-from api.errors import InvalidParameter, MethodNotAllowed, NotFound, RequestError, StorageAway
+from api.errors import MethodNotAllowed, NotFound, RequestError, StorageAway, UnknownCursor
 from session.errors import InternalError, SessionError
 from storage.errors import BadCursor, StorageDenied, StorageUnavailable, TableMissing
 
@@ -24,7 +24,7 @@ async def telling(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         return failure(NotFound() if error.status == NotFound.status else RequestError(), detail=error.reason)
     except BadCursor:
-        return failure(InvalidParameter("cursor is none of this list."))
+        return failure(UnknownCursor())
     except (StorageUnavailable, StorageDenied, TableMissing) as error:
         return failure(StorageAway(), detail=str(error))
     except SessionError as error:

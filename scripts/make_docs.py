@@ -16,7 +16,15 @@ from pathlib import Path
 from config import Settings
 from s2s import failures
 from s2s.cures import CURES
-from scripts import asyncapi, draw_state_machines, emulator_faults_page, render_protocol_reference, requirements_page, stream_failures_page
+from scripts import (
+    asyncapi,
+    draw_state_machines,
+    emulator_faults_page,
+    openapi_page,
+    render_protocol_reference,
+    requirements_page,
+    stream_failures_page,
+)
 from session.errors import InternalError, SessionError, model_failure
 from tests.conformance import page as conformance_page
 from tools import catalogue
@@ -148,6 +156,7 @@ def pages() -> dict[Path, str]:
         conformance_page.PAGE: conformance_page.render(),
         REFERENCE / "tools.md": catalogue.reference_page(),
         asyncapi.PAGE: asyncapi.render(),
+        openapi_page.PAGE: openapi_page.render(),
         ROOT / ".env.example": env_example(),
     }
 
