@@ -145,6 +145,7 @@ def test_an_error_says_what_happened_and_whether_to_try_again() -> None:
         "code": "model_busy",
         "retryable": True,
         "ref": "ab12",
+        "retryAfter": ModelBusy.waits,
     }
     assert told(started(), failed) == list(CompanionDialect().answer(failed))
 

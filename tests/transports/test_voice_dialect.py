@@ -13,6 +13,7 @@ from session.errors import (
     ServerLeaving,
     SessionError,
     TooLarge,
+    TooMany,
     UnsupportedFormat,
 )
 from session.events import (
@@ -311,8 +312,11 @@ def test_the_user_can_ask_for_quiet() -> None:
 def test_an_error_says_what_happened_whether_to_try_again_and_where_to_look() -> None:
     talk = dialect()
 
-    assert read(*talk.answer(ServerBusy().event("ab12"))) == [
-        ("error", {"message": ServerBusy.message, "code": "server_busy", "retryable": True, "ref": "ab12"})
+    (late,) = read(*talk.answer(TooMany(retry_after=3).event()))
+
+    assert late[1]["retryAfter"] == 3
+    assert read(*talk.answer(BadFrame().event("ab12"))) == [
+        ("error", {"message": BadFrame.message, "code": "bad_frame", "retryable": False, "ref": "ab12"})
     ]
 
 

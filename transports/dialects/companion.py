@@ -28,7 +28,7 @@ from session.events import (
     Start,
     TranscriptUpdated,
 )
-from transports.dialects.flat_message import FlatMessage
+from transports.dialects.flat_message import FlatMessage, error_members
 from transports.dialects.interface import Action, Frame, PatientFound, Reply, StartFor, Told
 
 ASSISTANT: Final = "buddy"
@@ -171,8 +171,7 @@ def _text(said: TranscriptUpdated) -> Frame:
 
 
 def _error(failed: SessionFailed | ExchangeRefused) -> Frame:
-    body = {"message": failed.message, "code": failed.code, "retryable": failed.retryable, "ref": failed.ref}
-    return _dump({"type": "error", **body})
+    return _dump({"type": "error", **error_members(failed)})
 
 
 def _dump(message: Mapping[str, object]) -> Frame:

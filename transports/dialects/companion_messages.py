@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from transports.dialects.messages import BASE64, FLAG, TEXT, Json, Message, Schema, Sender, Table, constant, members, one_of
+from transports.dialects.messages import BASE64, FLAG, TEXT, WHOLE, Json, Message, Schema, Sender, Table, constant, members, one_of
 
 type _Members = Mapping[str, Schema]
 type _Example = Mapping[str, Json]
@@ -14,8 +14,8 @@ def _from_client(action: str, summary: str, required: _Members, example: _Exampl
     return Message(action, Sender.CLIENT, summary, schema, {"action": action, **example})
 
 
-def _from_server(name: str, summary: str, required: _Members, example: _Example) -> Message:
-    return Message(name, Sender.SERVER, summary, members(required), example)
+def _from_server(name: str, summary: str, required: _Members, example: _Example, optional: _Members | None = None) -> Message:
+    return Message(name, Sender.SERVER, summary, members(required, optional), example)
 
 
 _CLIENT: Final = (
@@ -57,6 +57,7 @@ _SERVER: Final = (
         "Something went wrong.",
         {"type": constant("error"), "message": TEXT, "code": TEXT, "retryable": FLAG, "ref": TEXT},
         {"type": "error", "message": "There is no such patient.", "code": "unknown_patient", "retryable": False, "ref": "5f0c"},
+        {"retryAfter": WHOLE},
     ),
 )
 TABLE: Final = Table(

@@ -1,4 +1,4 @@
-"""One JSON object of a client that speaks in flat messages, with its members checked as they are read."""
+"""One JSON object of a client that speaks in flat messages, with its members checked as they are read; and how it is told of an error."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,6 +7,7 @@ import orjson
 import pybase64
 
 from session.errors import BadFrame, InvalidAudio, TooLarge
+from session.events import ExchangeRefused, SessionFailed
 from transports.dialects.interface import Frame
 
 NAME_LIMIT: Final = 128
@@ -117,6 +118,14 @@ class FlatMessage:
         if len(pcm) % _BYTES_PER_SAMPLE:
             raise InvalidAudio
         return pcm
+
+
+def error_members(failed: SessionFailed | ExchangeRefused) -> dict[str, object]:
+    """Return what an error tells such a client."""
+    told = {"message": failed.message, "code": failed.code, "retryable": failed.retryable, "ref": failed.ref}
+    if isinstance(failed, SessionFailed) and failed.retry_after is not None:
+        told["retryAfter"] = failed.retry_after
+    return told
 
 
 def _parse(text: str) -> dict[str, object]:

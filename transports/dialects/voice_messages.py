@@ -138,6 +138,7 @@ _SERVER: Final = (
         "Something went wrong.",
         {"message": TEXT, "code": TEXT, "retryable": FLAG, "ref": TEXT},
         {"message": "The frame is not JSON.", "code": "bad_frame", "retryable": False, "ref": "5f0c"},
+        {"retryAfter": WHOLE},
     ),
     _from_server("pong", "The answer to ping.", {}, {}),
     _from_server("connection_ack", "The answer to connection_init.", {}, {}),

@@ -26,6 +26,7 @@ from session.events import (
     SpeechEnded,
     TranscriptUpdated,
 )
+from transports.dialects.flat_message import error_members
 from transports.dialects.interface import Frame, Milliseconds
 
 _TYPED_LIMIT: Final = 64
@@ -116,8 +117,7 @@ class VoiceOutput:
 
     def error(self, failed: SessionFailed | ExchangeRefused) -> Frame:
         """Return what tells that something went wrong."""
-        body = {"message": failed.message, "code": failed.code, "retryable": failed.retryable, "ref": failed.ref}
-        return self.message("error", body)
+        return self.message("error", error_members(failed))
 
     def message(self, kind: str, data: Mapping[str, object]) -> Frame:
         """Return a message."""
