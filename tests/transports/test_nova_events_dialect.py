@@ -105,6 +105,15 @@ def test_audio_after_the_content_end_is_dropped_and_counted() -> None:
     assert dialect.dropped_frames == 2
 
 
+@pytest.mark.parametrize("content", ["[object Blob]", "no base64!", "AAAA"])
+def test_what_a_stopped_recorder_still_hands_over_is_no_mistake_whatever_it_is(content: str) -> None:
+    dialect = live()
+    decode(dialect, goodbye()[:1])
+
+    assert decode(dialect, [event("audioInput", promptName="P", contentName="A", content=content)]) == []
+    assert dialect.dropped_frames == 1
+
+
 def test_audio_of_half_samples_is_refused_and_the_next_piece_is_taken() -> None:
     dialect = live()
 
