@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.replay import Replay
 from s2s.errors import Remedy
 from s2s.events import ToolResult, ToolSpec
 from s2s.limits import TOOL_RESULT_BYTES
@@ -17,7 +18,8 @@ from session.effects import Begin, Effect, Park, Send, StartTool, StreamFailed, 
 from session.errors import NotAllowed, SessionError, TooLarge, UnknownCall
 from session.events import Start, SubmitToolResult, ToolFinished, ToolStarted
 from session.snapshot import SessionSnapshot
-from tests.session.doubles import MODEL_ID, PLAN, PROFILE, Conversation, Nova, make_machine
+from tests.session.doubles import LOOK_UP, MODEL_ID, PLAN, PROFILE, Conversation, Nova, make_machine
+from tests.session.recorded import Recorded, origin_of
 
 WEATHER = ToolSpec("getWeather", "Tell the weather.", '{"type":"object","properties":{"place":{"type":"string"}}}')
 SECONDS = 30.0
@@ -179,6 +181,20 @@ def test_another_process_goes_on_with_the_tools_and_waits_for_the_client_anew() 
     assert snapshot.start.client_tools == (WEATHER,)
     assert not [effect for effect in effects if isinstance(effect, StartTool)]
     assert machine.handle(SubmitToolResult("call-1", "{}"), 79.0)
+
+
+def test_a_recorded_session_runs_again_with_the_clients_tools() -> None:
+    recorded = Recorded(origin_of(CLIENT_PLAN, (LOOK_UP, WEATHER)))
+    recorded.begin()
+    recorded.says(*Nova().calls("call-1", "{}", "getWeather"), *Nova().calls("call-2", "{}", "getWeather"))
+    recorded.give(SubmitToolResult("call-1", "sunny"))
+    recorded.now += SECONDS
+    recorded.give(Tick())
+    again = Replay(recorded.data.splitlines(keepends=True))
+    again.run()
+
+    assert again.first is None
+    assert recorded.data.count(b"ToolFinished") == 2
 
 
 @given(st.text())

@@ -4,7 +4,7 @@ Each law is a table in both directions, made once: 256 samples one way, 65,536 t
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from itertools import pairwise
@@ -13,6 +13,7 @@ from typing import Final
 HERTZ: Final = 8_000
 _MU_BIAS: Final = 33
 _SIGN: Final = 0x80
+_LOWEST: Final = -0x8000
 _A_TOGGLE: Final = 0x55
 """Every second bit is inverted on the line."""
 
@@ -64,14 +65,7 @@ def _linear(law: Law) -> tuple[bytes, ...]:
 def _codes(law: Law) -> bytes:
     """Return the nearest code of every sample, by the sample's 16 bits without a sign."""
     steps = sorted((_SAMPLE_OF[law](code), code) for code in range(256))
-    borders = [(low + high) / 2 for (low, _), (high, _) in pairwise(steps)]
-    codes = bytearray(_nearest(steps, borders))
-    return bytes(codes[0x8000:] + codes[:0x8000])  # from -32,768 on to from 0 on
-
-
-def _nearest(steps: list[tuple[int, int]], borders: list[float]) -> Iterable[int]:
-    at = 0
-    for sample in range(-0x8000, 0x8000):
-        while at < len(borders) and sample > borders[at]:
-            at += 1
-        yield steps[at][1]
+    firsts = [_LOWEST, *((low + high) // 2 + 1 for (low, _), (high, _) in pairwise(steps)), -_LOWEST]
+    runs = [bytes([code]) * (after - first) for (_, code), (first, after) in zip(steps, pairwise(firsts), strict=True)]
+    codes = b"".join(runs)
+    return codes[-_LOWEST:] + codes[:-_LOWEST]  # from -32,768 on to from 0 on
