@@ -101,8 +101,14 @@ class Gate:
             return refusal(error)
         return None
 
-    async def enter(self, connection: ServerConnection, clocks: Clocks) -> Standing | None:
-        """Return who a client is, asking it to say so if it has not; None when it did not, and the connection is closed."""
+    async def enter(self, connection: ServerConnection, clocks: Clocks, dialect: Dialect | None = None) -> Standing | None:
+        """Return who a client is, asking it to say so if it has not; None when it did not, and the connection is closed.
+
+        Args:
+            connection: whose handshake is over.
+            clocks: for what is told of a refusal.
+            dialect: what the client speaks, if its address says so.
+        """
         principal = self._known.pop(connection, None)
         if principal is not None:
             return self._standing_of(principal)
@@ -112,7 +118,7 @@ class Gate:
                 frame = await self._first_frame(connection)
                 return self._standing_of(await self._take_token(connection, frame))
             except AuthenticationError as error:
-                await _turn_away(connection, error, _dialect_for(connection, frame, clocks))
+                await _turn_away(connection, error, dialect or _dialect_for(connection, frame, clocks))
         except ConnectionClosed:
             pass
         return None

@@ -138,7 +138,8 @@ class WebSocketServer:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         connection_id = secrets.token_hex(CONNECTION_ID_BYTES)
         with structlog.contextvars.bound_contextvars(connection=connection_id):
-            standing = await self._gate.enter(connection, self._clocks)
+            realtime = realtime_dialect(connection, self._registry, self._clocks)
+            standing = await self._gate.enter(connection, self._clocks, realtime)
             if standing is None:
                 return
             live = LiveConnection(connection_id, standing.principal, *self._origin_of(connection))
@@ -152,7 +153,7 @@ class WebSocketServer:
                 clocks=self._clocks,
                 counters=self._counters,
                 provisions=self._provisions,
-                dialect=realtime_dialect(connection, self._registry, self._clocks),
+                dialect=realtime,
             )
             async with self._directory.entered(live, lambda: connection.close_code):
                 await client.run()

@@ -75,6 +75,16 @@ async def test_a_client_of_novas_own_events_is_told_in_its_own_way() -> None:
         assert own.is_untouched
 
 
+async def test_a_client_of_the_realtime_api_is_told_in_its_own_way() -> None:
+    async with house() as own, connect(own.rig.address.replace("/ws", "/v1/realtime")) as client:
+        await client.send('{"type":"session.update","session":{"type":"realtime"}}')
+        code, messages = await closing(client)
+
+        assert code == 4401
+        assert [(message["type"], message["error"]["code"]) for message in messages] == [("error", "not_authenticated")]
+        assert own.is_untouched
+
+
 async def test_an_expired_token_is_told_as_such() -> None:
     async with house() as own, own.raw() as client:
         await say(client, type="auth", token=own.issuer.token(expires_in=-60))

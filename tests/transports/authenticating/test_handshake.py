@@ -52,6 +52,17 @@ async def test_a_token_in_a_subprotocol_does_the_same_and_is_not_sent_back(prefi
             assert token not in str(client.response.headers)
 
 
+async def test_a_browser_with_the_library_of_openai_comes_in_as_it_is() -> None:
+    async with (
+        house() as own,
+        offering(own, "realtime", f"openai-insecure-api-key.{own.issuer.token()}", "openai-beta.realtime-v1") as client,
+    ):
+        created = await heard(client, "session.created")
+
+        assert client.subprotocol == "realtime"
+        assert created["session"]
+
+
 async def test_with_a_token_a_subprotocol_that_nobody_knows_is_taken_because_browsers_need_one() -> None:
     async with house() as own, offering(own, f"bearer.{own.issuer.token()}", "my-app") as client:
         assert client.subprotocol == "my-app"
