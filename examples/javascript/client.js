@@ -78,7 +78,7 @@ export class Call {
     };
     return new Promise((done) => {
       const leave = ({ code }) => {
-        socket.onmessage = socket.onclose = null;
+        socket.onmessage = socket.onclose = socket.onerror = null;
         clearInterval(telling);
         this.socket = null;
         this.told({ type: "closed", code });
@@ -91,6 +91,7 @@ export class Call {
         } else if (this.socket) this.#tell();
       }, TELL_MS);
       socket.onclose = leave;
+      socket.onerror = () => leave({ code: 1006 }); // browsers tell of the close as well, Node 20 does not always
     });
   }
 

@@ -201,7 +201,7 @@ CLIENTS = pytest.mark.parametrize("kind", ["python", "node", pytest.param("page"
 @CLIENTS
 async def test_every_sample_said_and_heard_survives_a_cut_connection(tmp_path: Path, kind: str) -> None:
     said = coded_speech(SECONDS * HERTZ)
-    async with serving(tmp_path) as house, talking(kind, tmp_path, house.url, said, stay=4) as (example, network):
+    async with serving(tmp_path) as house, talking(kind, tmp_path, house.url, said, stay=8) as (example, network):
         await example.until("session.started")
         await asyncio.sleep(SECONDS / 2)
         network.cut()
@@ -219,7 +219,7 @@ async def test_every_sample_said_and_heard_survives_a_cut_connection(tmp_path: P
 @CLIENTS
 async def test_an_interrupted_answer_stops_and_one_over_a_cut_connection_is_heard_whole(tmp_path: Path, kind: str) -> None:
     question = coded_speech(HERTZ) + bytes(2 * 2 * HERTZ) + coded_speech(HERTZ)
-    async with serving(tmp_path, Storyteller) as house, talking(kind, tmp_path, house.url, question, stay=9) as (example, network):
+    async with serving(tmp_path, Storyteller) as house, talking(kind, tmp_path, house.url, question, stay=12) as (example, network):
         await example.until("interrupted")
         await example.until("transcript Story 2.")
         await asyncio.sleep(1)
