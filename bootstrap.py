@@ -255,8 +255,7 @@ async def build(
             records = await open_records(settings, database, resources, found)
             tools = make_tools(settings, records)
         keeper = None if database is None else await open_keeper(settings, database, resources, counters)
-        directory = Directory()
-        known = None if database is None else await open_connections(settings, database, resources, counters, directory)
+        connections = await open_connections(settings, database, resources, counters)
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
         authenticator = authenticator or await open_authenticator(settings, resources, found)
@@ -265,7 +264,7 @@ async def build(
             tools=tools,
             assistants=assistants,
             default_assistant=settings.assistant,
-            observers=(SessionLog(counters, clock), *((known.records,) if known is not None else ()), *observers),
+            observers=(SessionLog(counters, clock), *connections.observers, *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
             text_profile=TEXT_PROFILES[settings.model_history],
@@ -280,7 +279,7 @@ async def build(
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
     origins = OriginPolicy(settings.allowed_origins, settings.host)
-    offer = Offer(health, assistants, records, None if known is None else known.switchboard, registry)
+    offer = Offer(health, assistants, records, connections.switchboard, registry)
     return Application(
         registry=registry,
         health=health,
@@ -293,6 +292,6 @@ async def build(
         clock=clock,
         resources=resources,
         provisions=provisions,
-        directory=directory,
+        directory=connections.directory,
         traces=traces,
     )

@@ -36,7 +36,7 @@ from s2s.cures import Place, explain
 from s2s.errors import ModelError
 from s2s.limits import RELAXED, STRICT
 from session.assistant import AssistantError, AssistantProfile, parse_assistant
-from session.interfaces import ModelClient, ToolRunner
+from session.interfaces import ModelClient, Observer, ToolRunner
 from session.keeper import SessionKeeper
 from session.stream_quota import StreamQuota
 from storage.appointments import Appointments
@@ -287,16 +287,17 @@ async def try_sessions_table(settings: Settings, database: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParts:
-    """What keeps the records of connections, and what administers them."""
+    """What knows of connections: without a database, those that are open in this process."""
 
-    records: ConnectionRecords
-    switchboard: Switchboard
+    directory: Directory
+    switchboard: Switchboard | None = None
+    observers: tuple[Observer, ...] = ()
 
 
-async def open_connections(
-    settings: Settings, database: Database, resources: AsyncExitStack, counters: Counters, directory: Directory
-) -> ConnectionParts:
-    """Return what writes down the connections of this process. That the store is away is no reason not to start."""
+async def open_connections(settings: Settings, database: Database | None, resources: AsyncExitStack, counters: Counters) -> ConnectionParts:
+    """Return what knows of connections and writes them down. That the store is away is no reason not to start."""
+    if database is None:
+        return ConnectionParts(Directory())
     table = database.table(connections_table(settings.connections_table))
     try:
         await make_own_table(settings, table)
@@ -306,9 +307,9 @@ async def open_connections(
     connections, trail = Connections(table), AuditTrail(table, lambda: f"{next(numbers):010}-{process[:12]}")
     records = ConnectionRecords(connections, trail, counters, process=process)
     resources.push_async_callback(records.aclose)
-    directory.watcher = records
+    directory = Directory(records)
     records.start(directory.disconnect)
-    return ConnectionParts(records, Switchboard(connections, trail, directory))
+    return ConnectionParts(directory, Switchboard(connections, trail, directory), (records,))
 
 
 async def make_own_table(settings: Settings, table: Table) -> None:

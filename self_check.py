@@ -16,6 +16,7 @@ from parts import (
     key_endpoint,
     load_assistants,
     make_client,
+    make_own_table,
     open_database,
     open_endpoint,
     open_tools,
@@ -29,6 +30,7 @@ from s2s.cures import explain
 from s2s.errors import ModelError
 from s2s.failures import Failure
 from storage.errors import StorageDenied, StorageError, TableMissing
+from storage.tables import connections_table
 
 REPLY_SECONDS: Final = 0.2
 """Kept back of the time for a part, so that what it waited for in vain is told, and not only that it was late."""
@@ -156,6 +158,9 @@ async def _try_storage(settings: Settings, resources: AsyncExitStack) -> None:
     await checks["storage"]()
     if settings.sessions_keys:
         await try_sessions_table(settings, database)
+    connections = database.table(connections_table(settings.connections_table))
+    await make_own_table(settings, connections)
+    await connections.ping()
 
 
 async def _look(settings: Settings, part: str, check: Check, seconds: float) -> Finding:
@@ -185,7 +190,7 @@ def _storage_line(settings: Settings, error: StorageError) -> str:
     if settings.storage is StorageKind.SQLITE:
         return f"The database file cannot be used: check SQLITE_PATH={settings.sqlite_path} ({words})"
     if isinstance(error, TableMissing):
-        names = "ORDERS_TABLE, APPOINTMENTS_TABLE and SESSIONS_TABLE"
+        names = "ORDERS_TABLE, APPOINTMENTS_TABLE, SESSIONS_TABLE and CONNECTIONS_TABLE"
         return f"A table is missing: run scripts/seed_data.py --create-tables, or check {names} ({words})"
     if isinstance(error, StorageDenied):
         return f"DynamoDB lets nobody in: {_POLICY} ({words})"
