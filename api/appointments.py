@@ -64,7 +64,7 @@ async def list_appointments(request: web.Request) -> web.Response:
     """Tell all appointments that the principal may see, or those of a day."""
     appointments, query = request.app[CLINIC].appointments, request[GIVEN].query
     email = visible_email(request[PRINCIPAL], query.get(WANTED_EMAIL))
-    found = Listing[Appointment]((), None) if email == "" else await _page(appointments, query, email)
+    found: Listing[Appointment] = Listing((), None) if email == "" else await _page(appointments, query, email)
     message = f"Retrieved {len(found.records)} appointments successfully"
     return answer([appointment_json(one) for one in found.records], message, cursor=found.cursor)
 
