@@ -330,7 +330,7 @@ export class NovaVoice extends EventTarget {
 
   #onEnded({ reason }) {
     this.#finish("ended");
-    const isUnexplained = ["server_leaving", "client_lost"].includes(reason); // an error came before the others
+    const isUnexplained = ["server_leaving", "client_lost", "operator"].includes(reason); // an error came before the others
     if (isUnexplained && !this.isEnding) this.#problem({ code: reason, retryable: true });
   }
 

@@ -554,6 +554,26 @@ def test_an_idle_session_leaves_at_once() -> None:
     assert (ended.reason, ended.close_code) == (EndReason.SERVER_LEAVING, 1_012)
 
 
+def test_an_operator_ends_a_session_when_what_is_being_said_was_heard_without_sending_its_client_elsewhere() -> None:
+    talk = opened()
+    answers(talk, 2_000)
+    talk.give(Drain(15.0, reason=EndReason.OPERATOR))
+    left_at = leaves_at(talk)
+    ended = talk.told[-1]
+
+    assert left_at == pytest.approx(2.0, abs=DRAIN_CHECK_SECONDS)
+    assert isinstance(ended, SessionEnded)
+    assert (ended.reason, ended.close_code) == (EndReason.OPERATOR, 1_000)
+    assert not any(isinstance(event, GoingAway) for event in talk.told)
+
+
+def test_an_operator_ends_a_session_that_is_still_connecting_at_once() -> None:
+    talk = Conversation()
+    talk.give(Begin())
+
+    assert ending(talk.give(Drain(15.0, reason=EndReason.OPERATOR))).reason is EndReason.OPERATOR
+
+
 def test_a_session_that_is_to_be_parked_waits_for_that_and_ends_by_itself_when_its_time_is_over() -> None:
     talk = opened()
     talk.give(Drain(30.0, is_parked=True))
