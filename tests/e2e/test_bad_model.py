@@ -38,13 +38,13 @@ class Case:
 AT_OPENING = [
     Case("http_400", "model_refused", 1011),
     Case("http_403", "model_refused", 1011),
-    Case("http_429", "model_busy", 1013),
     Case("http_503", "model_unreachable", 1011),
     Case("rst@0", "model_unreachable", 1011),
     Case("goaway@0", "model_unreachable", 1011),
     Case("tcp_drop@0", "model_unreachable", 1011),
-    Case("exception:throttlingException@0", "model_busy", 1013),
+    Case("exception:internalServerException@0", "model_unreachable", 1011),
 ]
+"""Those that a service throttles are asked for again: tests/e2e/test_limits.py."""
 NEVER = [Case("no_200", "model_unreachable", 1011, ends_within=10.0), Case("exception:accessDeniedException@40", "model_refused", 1011)]
 """The opening's time-out; what no new stream cures."""
 DYING = [
@@ -75,8 +75,8 @@ class Place:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     model = Model(brain="echo")
-    own_connections = {"BEDROCK_STREAMS_PER_CONNECTION": "1"}  # what ends a connection ends all that share it
-    async with desk(tmp_path_factory.mktemp("model"), model, own_connections) as (server, emulator):
+    own = {"BEDROCK_STREAMS_PER_CONNECTION": "1"}  # what ends a connection ends all that share it
+    async with desk(tmp_path_factory.mktemp("model"), model, own) as (server, emulator):
         yield Place(model, server, emulator)
 
 

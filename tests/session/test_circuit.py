@@ -2,14 +2,23 @@
 
 import pytest
 
-from session.circuit import FAILURES, PROBE_SECONDS, Circuit
+from session.circuit import AWAY_SECONDS, FAILURES, PROBE_SECONDS, Circuit
 
 
-def away(failures: int = FAILURES, now: float = 0.0) -> Circuit:
+def away(failures: int = FAILURES) -> Circuit:
+    """Return a circuit that saw so many failures, the last one at 0."""
     circuit = Circuit()
-    for _ in range(failures):
-        circuit.failed("model_unreachable", now)
+    for number in range(failures):
+        circuit.failed("model_unreachable", AWAY_SECONDS * (number / max(failures - 1, 1) - 1))
     return circuit
+
+
+def test_any_number_of_failures_of_one_moment_changes_nothing() -> None:
+    circuit = Circuit()
+    for number in range(100):
+        circuit.failed("model_unreachable", number * AWAY_SECONDS / 101)
+
+    assert not circuit.is_open
 
 
 def test_a_few_failures_change_nothing() -> None:
@@ -48,7 +57,7 @@ def test_failures_count_in_a_row_alone() -> None:
     circuit = away(FAILURES - 1)
     circuit.answered()
     for _ in range(FAILURES - 1):
-        circuit.failed("model_timeout_opening", 0.0)
+        circuit.failed("model_timeout_opening", 10.0)
 
     assert not circuit.is_open
 

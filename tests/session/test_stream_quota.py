@@ -11,7 +11,7 @@ import pytest
 from s2s import failures
 from s2s.errors import ModelError
 from s2s.events import InputEvent, OutputEvent
-from session.circuit import FAILURES
+from session.circuit import AWAY_SECONDS, FAILURES
 from session.interfaces import ModelClient, ModelStream
 from session.stream_quota import KEPT_SECONDS, LINE_LIMIT, StreamQuota
 from telemetry.counters import Counters
@@ -360,6 +360,7 @@ async def test_while_the_model_is_away_newcomers_are_told_at_once_and_one_a_seco
     for _ in range(FAILURES):
         async with opening(made.session()) as one:
             assert await code_of(one) == "model_unreachable"
+        await asyncio.sleep(AWAY_SECONDS / 4)
     asked, began = len(made.service.asked_at), now()
     for _ in range(50):
         async with opening(made.session()) as one:
@@ -380,7 +381,10 @@ async def test_conversations_look_for_their_streams_while_newcomers_are_refused(
     for _ in range(FAILURES):
         async with opening(made.session()) as one:
             await code_of(one)
+        await asyncio.sleep(AWAY_SECONDS / 4)
+    async with opening(made.session()) as newcomer:
+        assert await code_of(newcomer) == "model_unreachable"
     await made.session(is_living=True).open(())
     await made.session().open(())
 
-    assert made.quota.used == 2
+    assert (made.quota.used, made.counted("stream_refused")) == (2, 1)
