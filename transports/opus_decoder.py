@@ -35,7 +35,7 @@ class OpusRecording:
         self._bad_packets = 0
 
     def decode(self, data: bytes) -> Sequence[bytes]:
-        """Return the samples of the next piece, in pieces of PIECE_BYTES at most. Blocks: 4 ms per second of speech (measured).
+        """Return the samples of the next piece, in pieces of PIECE_BYTES at most. Blocks: 2 ms per second of speech (measured).
 
         Raises:
             InvalidAudio: it cannot be decoded; nothing of this recording can any more.
