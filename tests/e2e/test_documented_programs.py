@@ -82,7 +82,7 @@ async def test_wscat_asks_the_companion_who_sarah_is(stack: Stack) -> None:
     assert "daughter" in answer["text"]
 
 
-@pytest.mark.req("S3-12", "S3-13", "S3-14")
+@pytest.mark.req("S3-12", "S3-13", "S3-14", "S3-15")
 async def test_the_documented_program_of_the_companion_runs_as_it_stands(stack: Stack, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text((PROGRAMS / "companion.txt").read_text(encoding="utf-8").replace(THEIR_ADDRESS, stack.socket), encoding="utf-8")
