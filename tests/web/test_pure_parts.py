@@ -28,9 +28,11 @@ def test_the_pages_pure_parts_pass_their_tests_in_node(file: Path) -> None:
 
 
 def codes(error: type[SessionError]) -> Iterator[str]:
+    """Yield the codes that a conversation can be told; the REST API has more of its own."""
     yield error.code
     for narrower in error.__subclasses__():
-        yield from codes(narrower)
+        if narrower.__module__ == SessionError.__module__:
+            yield from codes(narrower)
 
 
 def test_the_page_has_words_for_every_error_of_the_server() -> None:
