@@ -2,8 +2,8 @@
 
 A record that does not exist and one that belongs to somebody else are answered alike, after the same work, so that nobody can find out
 which numbers exist. Checks are counted before they are made, and given back when they succeed: at most five failures in a session, at most
-twenty of one caller in an hour, whatever the session, and at most ten on one record in an hour, whoever asks (OWASP ASVS 5.0, 2.4 and 6.3,
-anti-automation).
+twenty of one user in an hour and a hundred from one address, whatever the session, and at most ten on one record in an hour, whoever asks
+(OWASP ASVS 5.0, 2.4 and 6.3, anti-automation).
 """
 
 import hashlib
@@ -29,8 +29,10 @@ from tools.schema import Parse
 from tools.spoken import digits
 
 MAX_FAILURES_PER_SESSION = 5
-MAX_FAILURES_PER_CALLER = 20
-"""Within an hour; an address can be many people's, who make few failures each."""
+MAX_FAILURES_PER_USER = 20
+"""Within an hour."""
+MAX_FAILURES_PER_ADDRESS = 100
+"""Within an hour; an address can be a whole office's."""
 MAX_SESSIONS = 4096
 """Sessions whose failures are remembered; the oldest goes first."""
 _ID = re.compile(r"[A-Za-z0-9-]{1,36}")
@@ -161,7 +163,8 @@ class Identity:
 
     async def _reserve(self, call: ToolCall, now: datetime) -> bool:
         """Count a check of this caller; False when too many failed within this hour."""
-        return not call.caller or await reserve_attempt(self._callers, _name_of(call), now, MAX_FAILURES_PER_CALLER)
+        most = MAX_FAILURES_PER_ADDRESS if call.caller.startswith("address:") else MAX_FAILURES_PER_USER
+        return not call.caller or await reserve_attempt(self._callers, _name_of(call), now, most)
 
     def _count(self, session_id: str, step: int) -> None:
         failures = self._failures.get(session_id, 0)

@@ -35,7 +35,7 @@ class ToolCall:
     request_id: str
     """32 characters, the same whenever this call is made again: what makes a repeated call harmless."""
     caller: str = ""
-    """Whom attempts are counted for over sessions: a user, or an address; empty for nobody in particular."""
+    """Whom attempts are counted for over sessions, `user:eva` or `address:192.0.2.7`; empty for nobody in particular."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from storage.table import Key
 from tests.storage.databases import ZONE
 from tests.tools.desk import SALT, Desk, open_desk
 from tools.catalogue import build_tools
-from tools.identity import MAX_FAILURES_PER_CALLER
+from tools.identity import MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_USER
 
-EVE = "address:192.0.2.7"
+EVE = "user:eve"
+ADDRESS = "address:192.0.2.7"
 SPREAD = 100
 """Orders that do not exist, so that no record is locked before the caller."""
 
@@ -32,21 +33,21 @@ async def guess(desk: Desk, number: int, caller: str = EVE) -> str:
 
 @pytest.mark.req("S4-53")
 async def test_after_twenty_wrong_guesses_in_twenty_sessions_a_caller_is_locked_for_the_rest_of_the_hour(desk: Desk) -> None:
-    errors = [await guess(desk, number) for number in range(MAX_FAILURES_PER_CALLER + 1)]
+    errors = [await guess(desk, number) for number in range(MAX_FAILURES_PER_USER + 1)]
     locked = await desk.call("consultarOrder", session="new", caller=EVE, orderId="1", dni="12345678")
-    other = await desk.call("consultarOrder", session="other", caller="address:192.0.2.8", orderId="1", dni="12345678")
+    other = await desk.call("consultarOrder", session="other", caller="user:ada", orderId="1", dni="12345678")
     unknown = await desk.call("consultarOrder", session="unknown", orderId="1", dni="12345678")
     desk.clock.advance(hours=1)
     later = await desk.call("consultarOrder", session="newer", caller=EVE, orderId="1", dni="12345678")
 
-    assert errors == ["identity_not_verified"] * MAX_FAILURES_PER_CALLER + ["identity_locked"]
+    assert errors == ["identity_not_verified"] * MAX_FAILURES_PER_USER + ["identity_locked"]
     assert locked["error"] == "identity_locked"
     assert [result["success"] for result in (other, unknown, later)] == [True, True, True]
 
 
 @pytest.mark.req("S4-53", "S4-54")
 async def test_guesses_at_orders_and_at_appointments_count_together(desk: Desk) -> None:
-    for number in range(MAX_FAILURES_PER_CALLER):
+    for number in range(MAX_FAILURES_PER_USER):
         await desk.call("consultarTurno", session=f"s{number}", caller=EVE, appointmentId=str(SPREAD + number), patientName="Somebody Else")
 
     assert await guess(desk, 99) == "identity_locked"
@@ -56,7 +57,7 @@ async def test_guesses_at_orders_and_at_appointments_count_together(desk: Desk) 
 async def test_guesses_that_are_made_at_once_count_too(desk: Desk) -> None:
     errors = await asyncio.gather(*(guess(desk, number) for number in range(50)))
 
-    assert errors.count("identity_not_verified") == MAX_FAILURES_PER_CALLER
+    assert errors.count("identity_not_verified") == MAX_FAILURES_PER_USER
 
 
 @pytest.mark.req("S4-53")
@@ -68,16 +69,16 @@ async def test_a_caller_who_goes_to_another_process_takes_the_guesses_along(desk
         desk.clock,
         desk.ids,
     )
-    errors = [await guess(elsewhere if number % 2 else desk, number) for number in range(MAX_FAILURES_PER_CALLER)]
+    errors = [await guess(elsewhere if number % 2 else desk, number) for number in range(MAX_FAILURES_PER_USER)]
 
-    assert errors == ["identity_not_verified"] * MAX_FAILURES_PER_CALLER
+    assert errors == ["identity_not_verified"] * MAX_FAILURES_PER_USER
     assert {await guess(desk, 98), await guess(elsewhere, 99)} == {"identity_locked"}
 
 
 async def test_right_answers_use_up_none_of_a_callers_tries(desk: Desk) -> None:
     results = [
         await desk.call("consultarOrder", session=f"s{number}", caller=EVE, orderId="1", dni="12345678")
-        for number in range(MAX_FAILURES_PER_CALLER + 5)
+        for number in range(MAX_FAILURES_PER_USER + 5)
     ]
 
     assert all(result["success"] for result in results)
@@ -85,7 +86,7 @@ async def test_right_answers_use_up_none_of_a_callers_tries(desk: Desk) -> None:
 
 @pytest.mark.req("S4-53")
 async def test_a_locked_caller_locks_no_record_for_others(desk: Desk) -> None:
-    for number in range(MAX_FAILURES_PER_CALLER):
+    for number in range(MAX_FAILURES_PER_USER):
         await guess(desk, number)
     for number in range(20):
         await desk.call("consultarOrder", session=f"t{number}", caller=EVE, orderId="1", dni="99999999")
@@ -94,9 +95,16 @@ async def test_a_locked_caller_locks_no_record_for_others(desk: Desk) -> None:
     assert owner["success"] is True
 
 
+@pytest.mark.req("S4-53")
+async def test_an_address_can_be_many_peoples_and_is_locked_later(desk: Desk) -> None:
+    errors = [await guess(desk, number, ADDRESS) for number in range(MAX_FAILURES_PER_ADDRESS + 1)]
+
+    assert errors == ["identity_not_verified"] * MAX_FAILURES_PER_ADDRESS + ["identity_locked"]
+
+
 async def test_what_is_counted_shows_nobodys_address(desk: Desk) -> None:
     keys = watch(desk)
-    await guess(desk, 1)
+    await guess(desk, 1, ADDRESS)
 
     assert any("CALLER#" in key for _, key in keys)
     assert "192.0.2.7" not in str(keys)
