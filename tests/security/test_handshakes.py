@@ -18,6 +18,8 @@ HEADERS = {
     b"Sec-WebSocket-Key": KEY,
     b"Sec-WebSocket-Version": b"13",
 }
+HERD_SECONDS = 10.0
+"""For all of them, in a process that has a neighbour and a model beside."""
 DROP_SECONDS = 15.0
 """The longest that a client may take to say what it wants, and a little more."""
 
@@ -189,6 +191,21 @@ async def test_who_does_not_come_to_the_point_is_dropped(ground: Ground, slow: d
 
         assert told.is_closed
         assert 101 not in told.statuses
+
+
+async def test_five_hundred_who_come_back_at_once_are_all_let_in(ground: Ground) -> None:
+    async def upgraded() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ground.port)
+        writer.write(handshake())
+        status = await reader.readline()
+        writer.close()
+        return status
+
+    async with ground.watched():
+        async with asyncio.timeout(HERD_SECONDS):
+            told = await asyncio.gather(*(upgraded() for _ in range(500)))
+
+        assert set(told) == {b"HTTP/1.1 101 Switching Protocols\r\n"}
 
 
 async def test_afterwards_everything_is_as_it_was(ground: Ground) -> None:
