@@ -82,7 +82,7 @@ class WebSocketServer:
         directory: Directory | None = None,
         provisions: Provisions | None = None,
         open_seconds: float = OPEN_SECONDS,
-        ping_seconds: float = PING_SECONDS,
+        ping_seconds: float | None = None,
     ) -> None:
         self._sockets = tuple(sockets)
         self._registry = registry
@@ -98,7 +98,7 @@ class WebSocketServer:
         self._directory = directory or Directory()
         self._provisions = provisions or Provisions()
         self._open_seconds = open_seconds
-        self._ping_seconds = ping_seconds
+        self._ping_seconds = PING_SECONDS if ping_seconds is None else ping_seconds
         self._door = FrontDoor(plain, counters, open_seconds)
         self._servers: list[Server] = []
 
