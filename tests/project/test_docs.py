@@ -13,7 +13,8 @@ from scripts.make_docs import pages, stale
 from tests.project.tree import ROOT, files, make_targets, name_of
 
 DOCUMENTS = [path for path in files(".md") if path.name != "CHANGELOG.md"]
-WRITTEN_BY_HAND = [path for path in DOCUMENTS if path not in pages()]
+GENERATED = pages()
+WRITTEN_BY_HAND = [path for path in DOCUMENTS if path not in GENERATED]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)\s]*)?\)")
 OWN_PROGRAM = re.compile(
     r"(?:\.venv/bin/)?python3? (?:-m )?(server\.py|nova_sonic_local|scripts[./]\w+(?:\.py)?|bench[./]\w+(?:\.py)?)(.*)"
