@@ -41,6 +41,16 @@ def test_every_package_has_tests_of_its_own() -> None:
     assert [name for name, folder in folders.items() if not list(folder.rglob("test_*.py"))] == []
 
 
+@pytest.mark.req("S2-21")
+def test_the_lives_messages_errors_and_records_of_connections_have_37_tests_and_more() -> None:
+    about = {f"S2-{number:02}" for number in (1, 2, *range(5, 31))}
+    proved = {proof.requirement for proof in proofs()} & about
+    tests = {(proof.file, proof.test) for proof in proofs() if proof.requirement in about}
+
+    assert {f"S2-{number:02}" for number in range(9, 15)} <= proved, "every kind of message"
+    assert len(tests) >= 37
+
+
 def test_markers_of_tests_classes_and_files_are_found() -> None:
     source = """
 import pytest

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from storage.connections import ConnectionInfo, Connections, ConnectionStatus, EndedBy
+from storage.dynamodb_requests import table_request
 from storage.models import format_instant
 from storage.table import Database, Key
 from storage.tables import connections_table
@@ -32,6 +33,11 @@ def test_the_table_has_its_name_and_an_index_by_user() -> None:
 
     assert definition.name == "airium-websocket-connections"
     assert (definition.index("UserIndex").partition, definition.index("UserIndex").sort) == ("userId", "createdAt")
+
+
+@pytest.mark.req("S2-04")
+def test_the_table_is_paid_by_request() -> None:
+    assert table_request(connections_table())["BillingMode"] == "PAY_PER_REQUEST"
 
 
 @pytest.mark.req("S2-02", "S2-06", "S2-22")
