@@ -289,3 +289,15 @@ async def test_no_token_and_nothing_personal_gets_into_the_log(house: House) -> 
     assert token.split(".")[2] not in log
     assert JUAN not in log
     assert "Juan" not in log
+
+
+@pytest.mark.req("S0-08")
+async def test_a_front_end_learns_what_it_has_to_know_and_no_secret(house: House) -> None:
+    async with ClientSession() as http:
+        response = await http.get(f"http://127.0.0.1:{house.server.port}/config")
+        told = await response.json()
+
+    assert response.status == 200
+    assert {"assistants", "websocket_path", "rest_path", "openapi_path", "region", "clinic_time_zone", "auth"} <= set(told)
+    assert told["auth"]["mode"] == "cognito"
+    assert SALT not in await response.text()
