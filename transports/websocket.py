@@ -31,7 +31,7 @@ from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
 from transports.provisions import Provisions
 from transports.realtime_request import realtime_dialect
-from transports.refusals import refuse
+from transports.refusals import malformed, refuse
 from transports.sockets import BACKLOG
 
 QUEUED_FRAMES: Final = 4
@@ -161,7 +161,7 @@ class WebSocketServer:
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         if self._registry.is_leaving:
             return refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server is restarting.", ("Retry-After", RETRY_AFTER_SECONDS))
-        if (refusal := self._admission.admit(connection, request)) is not None:
+        if (refusal := malformed(request) or self._admission.admit(connection, request)) is not None:
             return refusal
         if not self._origins.allows(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             self._counters.add("origin_refused")

@@ -227,20 +227,23 @@ async def healthy(port: int) -> Mapping[str, int]:
     return found
 
 
-def open_files(pid: int) -> int:
-    """Count what a process has open beside its database."""
+def open_files(pid: int, model_port: int) -> int:
+    """Count what a process has open beside its database and its connections to the model."""
+    lines = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    to_model = {f"socket:[{fields[9]}]" for line in lines if int((fields := line.split())[2].rsplit(":", 1)[1], 16) == model_port}
     targets = []
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
             targets.append(str(link.readlink()))
-    return sum(".sqlite3" not in target for target in targets)
+    return sum(".sqlite3" not in target and target not in to_model for target in targets)
 
 
 async def standing(server: Server, emulator: NovaSonicLocal) -> Standing:
     """Weigh the server."""
     pid = server.process.pid
     sessions = int(str(await asyncio.to_thread(server.sessions)))
-    return Standing(weigh(pid).memory_kilobytes, open_files(pid) - emulator.live_connections, sessions, emulator.live_streams)
+    files = open_files(pid, int(emulator.endpoint.rsplit(":", 1)[1]))
+    return Standing(weigh(pid).memory_kilobytes, files, sessions, emulator.live_streams)
 
 
 @asynccontextmanager
