@@ -75,6 +75,8 @@ class CrtExchanges:
             options.override_default_trust_store_from_path(None, ca_file)
         self._tls = ClientTlsContext(options)
         self._open: list[Connection] = []
+        self._given_up: set[Future[Http2ClientConnection]] = set()
+        """Attempts to connect that nobody waits for any more; the Common Runtime's thread still tells the loop how they ended."""
         self._one_at_a_time = asyncio.Lock()
         self._is_closed = False
 
@@ -143,6 +145,10 @@ class CrtExchanges:
         self._is_closed = True
         connections, self._open = self._open, []
         await asyncio.gather(*(connection.close() for connection in connections))
+        late = [follow(attempt) for attempt in tuple(self._given_up)]  # a loop that is told something while it closes cannot close
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await asyncio.gather(*late, return_exceptions=True)
 
     async def _connect(self) -> Http2ClientConnection:
         tls = self._tls.new_connection_options()
@@ -171,7 +177,9 @@ class CrtExchanges:
                 connection = await follow(attempt)
                 takes_streams = await _greet(connection, greeting)
         except BaseException as error:
+            self._given_up.add(attempt)
             attempt.add_done_callback(_close_late)
+            attempt.add_done_callback(self._given_up.discard)
             match error:
                 case RuntimeFailure():
                     raise CannotConnect(f"no connection to {self._host}:{self._port}: {error}") from None
