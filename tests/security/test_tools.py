@@ -327,5 +327,5 @@ async def test_afterwards_everything_is_as_it_was(ground: Ground) -> None:
     await ground.unharmed()
 
 
-def test_nothing_was_run_in_a_shell() -> None:
+async def test_nothing_was_run_in_a_shell() -> None:
     assert not (Path.cwd() / CANARY).exists()
