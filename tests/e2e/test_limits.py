@@ -163,7 +163,7 @@ async def test_a_stream_beyond_the_cap_waits_for_its_turn_and_who_waits_in_vain_
 
 async def test_the_first_stream_of_a_session_is_asked_for_again_when_the_service_throttles(tmp_path: Path) -> None:
     model = Planned("http_429", "http_429")
-    async with desk(tmp_path, model) as (server, _), conversing(server.url) as client:
+    async with desk(tmp_path, model, {"MODEL_WAIT_MS": "20000"}) as (server, _), conversing(server.url) as client:
         await begun(client)
         await client.speak(SPEECH[:32_000])
         await client.until(lambda: len(client.speech) >= 16_000)
