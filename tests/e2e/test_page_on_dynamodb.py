@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests import ministack, needs
 from tests.browser import Chromium
-from tests.e2e.conversations import SCENARIOS, Scenario, hold_again_if_spoilt
+from tests.e2e.conversations import SCENARIOS, Scenario, hold_again_if_misheard
 from tests.e2e.stack import ROOT, Stack, running_stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.speech, pytest.mark.dynamodb]
@@ -49,4 +49,4 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def test_a_spoken_request_reaches_dynamodb_and_is_answered(
     scenario: Scenario, stack: Stack, chromium: Chromium, tmp_path: Path
 ) -> None:
-    await hold_again_if_spoilt(scenario, stack, product, chromium, tmp_path)
+    await hold_again_if_misheard(scenario, stack, product, chromium, tmp_path)

@@ -8,19 +8,13 @@ import numpy.typing as npt
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import Chromium, PageOptions
+from tests.browser import PLAIN_MICROPHONE, Chromium, PageOptions
 from tests.web.page_server import MICROPHONE, Client, MicrophoneFrame, PageServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CHUNK_SAMPLES = 512
 HERTZ = 16_000
-
-WITHOUT_PROCESSING = """
-  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = () =>
-    ask({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-"""
 
 BLOCKED_MAIN_THREAD = """
   setInterval(() => { const end = performance.now() + 200; while (performance.now() < end); }, 400);
@@ -91,7 +85,7 @@ async def test_every_sample_of_the_microphone_arrives_once_and_in_order(chromium
 
 
 async def record(chromium: Chromium, server: PageServer, wav: Path, frames: int) -> Floats:
-    async with chromium.open(server.url, PageOptions(microphone=wav, init_script=WITHOUT_PROCESSING)) as page:
+    async with chromium.open(server.url, PageOptions(microphone=wav, init_script=PLAIN_MICROPHONE)) as page:
         client = await start_talking(page, server)
         await client.until(lambda: len(client.frames) >= frames)
         return samples(client.frames)
