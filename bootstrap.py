@@ -34,6 +34,7 @@ from parts import (
     open_traces,
     stream_quota,
 )
+from record_parts import Ground, open_record_parts
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
 from storage.examples import ExamplePatients
@@ -242,10 +243,8 @@ async def build(
         StartFailed: says what is missing.
     """
     clock = clock or MonotonicClock()
-    counters = Counters()
-    lag = LoopLag(settings.max_loop_lag_ms / 1000)
-    found = dict(checks or {})
-    resources = AsyncExitStack()
+    counters, lag = Counters(), LoopLag(settings.max_loop_lag_ms / 1000)
+    found, resources = dict(checks or {}), AsyncExitStack()
     try:
         assistants = load_assistants()
         model = model or await open_model(settings, resources, found)
@@ -254,8 +253,8 @@ async def build(
             database = database or await open_database(settings, resources)
             records = await open_records(settings, database, resources, found)
             tools = make_tools(settings, records)
-        keeper = None if database is None else await open_keeper(settings, database, resources, counters)
         connections = await open_connections(settings, database, resources, counters)
+        written = await open_record_parts(Ground(settings, database, resources, counters, found))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
         authenticator = authenticator or await open_authenticator(settings, resources, found)
@@ -270,16 +269,18 @@ async def build(
             text_profile=TEXT_PROFILES[settings.model_history],
             is_overloaded=lambda: lag.is_overloaded,
             recorder=traces,
-            keeper=keeper,
+            keeper=None if database is None else await open_keeper(settings, database, resources, counters),
             quota=stream_quota(settings, model, counters),
             client_tool_seconds=settings.client_tool_seconds,
+            attendances=written.attendances,
+            audio_attendances=written.audio_attendances,
         )
     except BaseException:
         await resources.aclose()
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
     origins = OriginPolicy(settings.allowed_origins, settings.host)
-    offer = Offer(health, assistants, records, connections.switchboard, registry)
+    offer = Offer(health, assistants, records, connections.switchboard, registry, written)
     return Application(
         registry=registry,
         health=health,

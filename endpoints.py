@@ -18,6 +18,7 @@ from api.plain_http import PlainHttp
 from auth.interfaces import Authenticator
 from config import ROOT, Settings
 from parts import Records, salt_of
+from record_parts import RecordParts
 from session.assistant import AssistantProfile
 from session.registry import SessionRegistry
 
@@ -40,6 +41,7 @@ class Offer:
     switchboard: connections.Switchboard | None
     """None where nobody writes connections down."""
     registry: SessionRegistry
+    written: RecordParts
 
 
 def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, origins: Origins) -> PlainHttp:
@@ -57,6 +59,8 @@ def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, o
         operations += OF_CONNECTIONS
         parts[connections.SWITCHBOARD] = offer.switchboard
         parts[sessions.DESK] = sessions.SessionDesk(offer.registry, offer.switchboard.trail)
+    operations += [operation for group in offer.written.operations for operation in group]
+    parts |= offer.written.api_parts
     stage = settings.api_stage
     parts[openapi.OPENAPI] = openapi.encode(operations, version=VERSION, stage=stage, needs_token=authenticator.needs_token)
     page = site.routes(site.load_assets(ROOT / "web"))

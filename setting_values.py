@@ -4,6 +4,7 @@ import base64
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -161,3 +162,12 @@ def keys(value: str) -> tuple[bytes, ...]:
     if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise ValueError(f"must be keys of {KEY_BYTES} bytes in base64, separated by commas: openssl rand -base64 {KEY_BYTES}")
     return keys
+
+
+def setting[T](
+    env: str, doc: str, parse: Callable[[str], T], default: T, *, shown: str | None = None, unit: str = "", secret: bool = False
+) -> T:
+    """Return a dataclass field; typed as its value, which is what type checkers know of `dataclasses.field`."""
+    text = str(default) if shown is None else shown
+    metadata = {"env": env, "doc": doc, "unit": unit, "default": text, "parse": parse, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)

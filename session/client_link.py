@@ -12,6 +12,8 @@ class ClientLink:
     """Who started the session; empty for anybody."""
     caller: str = ""
     """Whom its attempts are counted for, over sessions: a user, or an address; empty for nobody in particular."""
+    connection_id: str = ""
+    """Of the connection that has the session now, or had it last."""
     input_hertz: int = 16_000
     """Rate of its audio."""
     handle: str = ""

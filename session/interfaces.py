@@ -6,8 +6,9 @@ from typing import Protocol
 
 from s2s.events import InputEvent, OutputEvent, ToolSpec
 from session.effects import Effect, Input
-from session.events import SessionEvent
+from session.events import SessionEvent, SpeechChunk
 from session.hearing import Ask
+from session.label import SessionLabel
 from session.origin import Origin
 
 
@@ -118,6 +119,42 @@ class Observer(Protocol):
 
     def on_event(self, session_id: str, event: SessionEvent) -> None:
         """Take note of an event."""
+
+
+class SessionObserver(Protocol):
+    """Listens to one session. Must return at once: it is called from the audio path."""
+
+    def on_event(self, event: SessionEvent) -> None:
+        """Take note of an event; SpeechChunk as the model sends it, faster than it is heard. SessionEnded is the last."""
+
+
+class AudioObserver(SessionObserver, Protocol):
+    """Listens to what is said, too."""
+
+    def on_caller_audio(self, pcm: bytes, now: float) -> None:
+        """Take note of the caller's audio as it came in.
+
+        Args:
+            pcm: signed 16-bit little-endian mono at the label's input rate.
+            now: monotonic seconds.
+        """
+
+    def on_delivered(self, chunk: SpeechChunk, now: float) -> None:
+        """Take note of speech that goes to the listener, at most LEAD_MS ahead of the ear; Interrupted tells what was not heard of it."""
+
+
+class Attendance(Protocol):
+    """Gives observers to sessions."""
+
+    def attend(self, session: SessionLabel) -> SessionObserver | None:
+        """Return what listens to a session from its first event in this process on, or None. Must return at once."""
+
+
+class AudioAttendance(Protocol):
+    """Gives observers that listen to what is said."""
+
+    def attend(self, session: SessionLabel) -> AudioObserver | None:
+        """Return what listens to a session, or None."""
 
 
 class Tape(Protocol):

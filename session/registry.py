@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from s2s.limits import STRICT, TextProfile
 from s2s.models import capabilities
@@ -15,8 +16,9 @@ from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving, SessionError
 from session.events import Start
 from session.hearing import live_ear
-from session.interfaces import Clock, ModelClient, Observer, Recorder, ToolRunner
+from session.interfaces import Attendance, AudioAttendance, Clock, ModelClient, Observer, Recorder, ToolRunner
 from session.keeper import PARK_RESERVE_SECONDS, SessionKeeper
+from session.label import SessionLabel
 from session.origin import Origin
 from session.resumption import Crowd
 from session.runner import SessionRunner
@@ -41,6 +43,8 @@ class SessionRegistry:
         keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
         quota: has sessions take turns at the model's streams; None opens each at once.
         client_tool_seconds: how long a client may take for a call of one of its tools.
+        attendances: give each session observers of its own.
+        audio_attendances: give it observers that listen to what is said.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class SessionRegistry:
         keeper: SessionKeeper | None = None,
         quota: StreamQuota | None = None,
         client_tool_seconds: float = ANSWER_SECONDS,
+        attendances: Sequence[Attendance] = (),
+        audio_attendances: Sequence[AudioAttendance] = (),
     ) -> None:
         self._model = model
         self._tools = tools
@@ -73,6 +79,8 @@ class SessionRegistry:
         self._keeper = keeper
         self._quota = quota
         self._client_tool_seconds = client_tool_seconds
+        self._attendances = tuple(attendances)
+        self._audio_attendances = tuple(audio_attendances)
         self._expected = 0
         """Sessions of other processes for which a place is kept."""
         self._admitted: list[SessionRunner] = []
@@ -203,7 +211,7 @@ class SessionRegistry:
             clock=self._clock,
             crowd=self._crowd,
             tape=tape,
-            assistant=plan.assistant,
+            origin=origin,
         )
         self._admitted.append(runner)
         return runner
@@ -243,6 +251,7 @@ class SessionRegistry:
         self._none_left.clear()
         if self._keeper is not None:
             self._keeper.watch(runner)
+        self._attend(runner)
         try:
             await runner.run()
         finally:
@@ -252,6 +261,29 @@ class SessionRegistry:
                 del self._live[runner.session_id]
             if not self._live:
                 self._none_left.set()
+
+    def _attend(self, runner: SessionRunner) -> None:
+        """Give a session observers of its own."""
+        origin, client = runner.origin, runner.client
+        if origin is None or not (self._attendances or self._audio_attendances):
+            return
+        plan = origin.plan
+        label = SessionLabel(
+            runner.session_id,
+            client.principal,
+            client.connection_id,
+            plan.assistant,
+            plan.language,
+            plan.voice_id,
+            origin.model_id,
+            plan.input_hertz,
+            plan.output_hertz,
+            datetime.now(UTC),
+            is_adopted=origin.snapshot is not None,
+        )
+        observers = [observer for each in self._attendances if (observer := each.attend(label)) is not None]
+        audio = [observer for each in self._audio_attendances if (observer := each.attend(label)) is not None]
+        runner.attend(observers, audio)
 
     async def drain(self, seconds: float) -> None:
         """Admit nobody any more, park or end every session politely, and return when all are gone or the time is over."""

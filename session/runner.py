@@ -7,8 +7,9 @@ with a reference to the log; an observer that fails is reported and the conversa
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import assert_never
 
 import structlog
@@ -43,9 +44,10 @@ from session.effects import (
     ToolDone,
 )
 from session.errors import SessionError
-from session.events import Command, End, EndReason, HistoryTurn, SessionEvent
-from session.interfaces import Clock, ModelClient, ModelStream, Observer, Tape, ToolRunner
+from session.events import Command, End, EndReason, HistoryTurn, SendAudio, SessionEvent, SpeechChunk
+from session.interfaces import AudioObserver, Clock, ModelClient, ModelStream, Observer, SessionObserver, Tape, ToolRunner
 from session.machine import SessionMachine
+from session.origin import Origin
 from session.overview import SessionOverview
 from session.queues import PlaybackQueue, UplinkQueue
 from session.resumption import Crowd
@@ -75,7 +77,7 @@ class SessionRunner:
         clock: monotonic time.
         crowd: counts the streams that are lost in all sessions.
         tape: keeps what happens, if the session is recorded.
-        assistant: who speaks in it.
+        origin: what the session is made of.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class SessionRunner:
         clock: Clock,
         crowd: Crowd | None = None,
         tape: Tape | None = None,
-        assistant: str = "",
+        origin: Origin | None = None,
     ) -> None:
         self.session_id = session_id
         self.client = ClientLink()
@@ -104,7 +106,7 @@ class SessionRunner:
         self._clock = clock
         self._crowd = crowd or Crowd()
         self._tape = tape
-        self._assistant = assistant
+        self.origin = origin
         self._began_at = datetime.now(UTC)
         self._streams_opened = 0
         self._uplink = UplinkQueue()
@@ -125,7 +127,9 @@ class SessionRunner:
         self._timer: asyncio.Handle | None = None
         self._fires_at = 0.0
         """When the timer does, by the loop's clock; uvloop makes no timer of what is due at once."""
-        self._faulty: list[Observer] = []
+        self._own_observers: tuple[SessionObserver, ...] = ()
+        self._audio_observers: tuple[AudioObserver, ...] = ()
+        self._faulty: list[object] = []
 
     @property
     def history(self) -> tuple[HistoryTurn, ...]:
@@ -136,6 +140,11 @@ class SessionRunner:
     def is_over(self) -> bool:
         """Whether the session has ended; events may still wait for delivery."""
         return self._over.is_set()
+
+    def attend(self, observers: Sequence[SessionObserver], audio_observers: Sequence[AudioObserver]) -> None:
+        """Let these listen to this session alone; call it before `run`."""
+        self._own_observers = (*observers, *audio_observers)
+        self._audio_observers = tuple(audio_observers)
 
     async def run(self) -> None:
         """Run the session until it is over and everything that it opened is closed. May be cancelled, with the same result."""
@@ -154,6 +163,10 @@ class SessionRunner:
             SessionError: the command cannot be carried out; the session goes on.
         """
         self._apply(command)
+        if self._audio_observers and isinstance(command, SendAudio):
+            now = self._clock.now()
+            for observer in self._audio_observers:
+                self._tell(observer, partial(observer.on_caller_audio, command.pcm, now))
         if self._uplink.is_high and not self._is_cut_off:
             self._has_room.clear()
         if not self.is_over:
@@ -172,6 +185,9 @@ class SessionRunner:
             if self._tape is not None and (event is not None or self._playback.dropped_ms != dropped_ms):
                 self._tape.delivered(now)
             if event is not None:
+                if self._audio_observers and isinstance(event, SpeechChunk):
+                    for observer in self._audio_observers:
+                        self._tell(observer, partial(observer.on_delivered, event, now))
                 return event
             ready_at = self._playback.ready_at()
             if ready_at is None and self.is_over:
@@ -193,9 +209,9 @@ class SessionRunner:
 
     def overview(self) -> SessionOverview:
         """Return what an operator sees of the session."""
-        machine = self._machine
+        machine, assistant = self._machine, "" if self.origin is None else self.origin.plan.assistant
         figures = (self._streams_opened, machine.turns.number, machine.statistics.tool_calls)
-        return SessionOverview(self.session_id, self.client.principal, self._assistant, machine.state.value, self._began_at, *figures)
+        return SessionOverview(self.session_id, self.client.principal, assistant, machine.state.value, self._began_at, *figures)
 
     @property
     def has_unheard(self) -> bool:
@@ -310,12 +326,17 @@ class SessionRunner:
 
     def _tell_observers(self, event: SessionEvent) -> None:
         for observer in self._observers:
-            try:
-                observer.on_event(self.session_id, event)
-            except Exception:
-                if observer not in self._faulty:  # once: there can be hundreds of events a second
-                    self._faulty.append(observer)
-                    log.exception("observer.failed", observer=type(observer).__name__)
+            self._tell(observer, partial(observer.on_event, self.session_id, event))
+        for own in self._own_observers:
+            self._tell(own, partial(own.on_event, event))
+
+    def _tell(self, observer: object, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            if observer not in self._faulty:  # once: there can be hundreds of events a second
+                self._faulty.append(observer)
+                log.exception("observer.failed", observer=type(observer).__name__)
 
     def _crashed(self, error: BaseException) -> None:
         """End the session after a bug of ours; the log has the details, the client the reference."""

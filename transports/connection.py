@@ -367,7 +367,7 @@ class Connection:
         if self._tasks is None:
             raise RuntimeError("run() has not been called")
         attachment.holder = self
-        attachment.runner.client.caller = self._live.caller
+        attachment.runner.client.caller, attachment.runner.client.connection_id = self._live.caller, self._live.id
         self._live.carries(attachment.runner.session_id)
         self._flow.input_hertz = attachment.runner.client.input_hertz
         writing = self._tasks.create_task(self._write(attachment, number, greeting))

@@ -12,7 +12,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 LEFT_OUT = {"__pycache__", "node_modules", "build", "htmlcov"}
-ENTRY_POINTS = ("server", "self_check", "bootstrap", "config", "endpoints", "local_emulator", "parts", "setting_values")
+ENTRY_POINTS = (
+    "server",
+    "self_check",
+    "bootstrap",
+    "config",
+    "endpoints",
+    "local_emulator",
+    "parts",
+    "record_parts",
+    "record_settings",
+    "setting_values",
+)
 BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
 """Folders whose code is not part of what runs for a user."""
 

@@ -1,0 +1,113 @@
+"""What waits to be written: in order, bounded, counted when lost, and never in the way."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from observers import backlog as module
+from observers.backlog import Backlog
+from telemetry.counters import Counters
+
+
+class Store:
+    """Takes entries, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.asked = 0
+        self.failures = 0
+        self.bad = ""
+
+    async def write(self, entries: Sequence[str]) -> None:
+        self.asked += 1
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError
+        if self.bad in entries:
+            raise ValueError
+        self.written.extend(entries)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a store that failed alone for no time."""
+    monkeypatch.setattr(module, "AWAY_SECONDS", (0.0,))
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.05)
+
+
+async def test_entries_are_written_in_order_and_in_batches() -> None:
+    store, counters = Store(), Counters()
+    line = Backlog("note", store.write, counters, batch=4)
+    for number in range(10):
+        line.put(str(number))
+    line.start()
+    await line.written()
+    await line.aclose()
+
+    assert [str(number) for number in range(10)] == store.written
+    assert (store.asked, counters.read()["note_written"]) == (3, 10)
+
+
+async def test_a_store_that_is_away_delays_and_loses_nothing() -> None:
+    store, counters = Store(), Counters()
+    store.failures = 7
+    line = Backlog("note", store.write, counters, batch=2)
+    line.start()
+    for number in range(5):
+        line.put(str(number))
+    await line.written()
+
+    assert store.written == ["0", "1", "2", "3", "4"]
+    assert not line.is_away
+    await line.aclose()
+
+
+async def test_a_store_that_hangs_counts_as_away() -> None:
+    hung = asyncio.Event()
+
+    async def hang(_: Sequence[str]) -> None:
+        hung.set()
+        await asyncio.Event().wait()
+
+    counters = Counters()
+    line = Backlog("note", hang, counters, store_seconds=0.01)
+    line.start()
+    line.put("a")
+    await hung.wait()
+    await line.aclose()
+
+    assert counters.read()["note_lost"] == 1
+
+
+@pytest.mark.parametrize(("entries", "total_bytes"), [(2, 1_000), (1_000, 200)])
+async def test_what_does_not_fit_is_lost_and_counted(entries: int, total_bytes: int) -> None:
+    store, counters = Store(), Counters()
+    line = Backlog("note", store.write, counters, entries=entries, total_bytes=total_bytes)
+
+    assert [line.put(text, 100) for text in "abcd"] == [True, True, False, False]
+    line.start()
+    await line.written()
+    assert line.put("e", 100)
+    await line.written()
+    assert store.written == ["a", "b", "e"]
+    assert counters.read()["note_lost"] == 2
+    await line.aclose()
+
+
+async def test_what_is_never_taken_does_not_stop_what_comes_behind_it() -> None:
+    store, counters = Store(), Counters()
+    store.bad = "c"
+    line = Backlog("note", store.write, counters, refusals=(ValueError,), batch=3)
+    for text in "abcdef":
+        line.put(text)
+    line.start()
+    await line.written()
+
+    assert store.written == ["a", "b", "d", "e", "f"]
+    assert counters.read()["note_refused"] == 1
+    await line.aclose()
+
+
+async def test_one_that_never_began_ends() -> None:
+    await Backlog("note", Store().write, Counters()).aclose()
