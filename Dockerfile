@@ -37,6 +37,7 @@ COPY s2s/ s2s/
 COPY session/ session/
 COPY tools/ tools/
 COPY storage/ storage/
+COPY publishing/ publishing/
 COPY auth/ auth/
 COPY observers/ observers/
 COPY transports/ transports/

@@ -1,32 +1,26 @@
 """Whether one more client may connect now: how many there are, and how fast they come, of one address and of all.
 
-This is asked before anything that costs more, the token of a client included. What is known of addresses is bounded: open connections by
-their own limit, and how fast an address knocked by the number of addresses that are remembered.
+This is asked before anything that costs more, the token of a client included. WebSockets, plain requests and connections that have not said
+what they want are counted each for themselves: a client that has no WebSocket left can still be told why, and many requests of a page
+take no place from a conversation.
 """
 
-import math
-from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final
 
 import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from session.errors import AdmissionError, ServerBusy, TooMany
+from session.errors import AdmissionError
 from session.interfaces import Clock
 from telemetry.counters import Counters
 from transports.addresses import client_address, counted_as
-from transports.flow import TokenBucket
 from transports.limits import Limits
 from transports.refusals import refuse
+from transports.turnstile import Capacity, Turnstile
 
 log = structlog.get_logger()
-
-BURST_SECONDS: Final = 5.0
-"""Handshakes of so many seconds may come at once: after a deployment all clients of a process come back in one moment."""
-REMEMBERED_ADDRESSES: Final = 10_000
-"""Of those that knocked last; 2 MB."""
 
 
 class Admission:
@@ -34,85 +28,57 @@ class Admission:
 
     Args:
         limits: of all.
-        counters: gets `handshake_refused.*`.
+        counters: gets `handshake_refused.*`, `plain_refused.*` and `first_request_refused.*`.
         clock: monotonic seconds.
     """
 
     def __init__(self, limits: Limits, counters: Counters, clock: Clock) -> None:
-        self._limits = limits
-        self._counters = counters
-        self._clock = clock
-        self._open: Counter[str] = Counter()
-        self._count = 0
-        self._knocks: OrderedDict[str, TokenBucket] = OrderedDict()
-        self._all_knocks = TokenBucket(limits.handshakes_per_second, limits.handshakes_per_second * BURST_SECONDS, clock.now())
+        self._hops = limits.proxy_hops
         self._is_header_unused = False
+        of_address = limits.connections_per_address
+        handshakes = Capacity(
+            inside=limits.connections,
+            inside_per_address=of_address,
+            per_second=limits.handshakes_per_second,
+            per_second_per_address=limits.handshakes_per_second_per_address,
+        )
+        requests = Capacity(
+            inside=limits.plain_connections, inside_per_address=of_address, per_second_per_address=limits.plain_per_second_per_address
+        )
+        at_the_door = Capacity(inside_per_address=0 if self._hops else of_address)  # of a proxy are all clients that it serves
+        self.websockets = Turnstile("handshake", handshakes, counters, clock)
+        self.plain = Turnstile("plain", requests, counters, clock)
+        self.door = Turnstile("first_request", at_the_door, counters, clock)
+        """Of connections by their other end, whoever stands behind it."""
 
-    @property
-    def remembered(self) -> int:
-        """How many addresses are known."""
-        return len(self._knocks)
+    def client_of(self, peer: str, forwarded: Sequence[str]) -> str:
+        """Return the address that a client counts as.
 
-    @property
-    def connections(self) -> int:
-        """How many connections are open, with those that shake hands."""
-        return self._count
+        Args:
+            peer: the address of the connection's other end.
+            forwarded: all X-Forwarded-For headers, in their order.
+        """
+        return counted_as(client_address(peer, forwarded, self._hops))
 
     def address_of(self, connection: ServerConnection, request: Request) -> str:
         """Return the address of a client."""
         peer = connection.remote_address
         forwarded = request.headers.get_all("X-Forwarded-For")
-        if forwarded and not self._limits.proxy_hops and not self._is_header_unused:
+        if forwarded and not self._hops and not self._is_header_unused:
             self._is_header_unused = True
             log.warning(
                 "address.of_proxy", reason="X-Forwarded-For is not believed: all clients of a proxy count as one; TRUSTED_PROXY_HOPS"
             )
-        return client_address(str(peer[0]) if peer else "", forwarded, self._limits.proxy_hops)
+        return client_address(str(peer[0]) if peer else "", forwarded, self._hops)
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Count a handshake, until its connection is gone; return its refusal, None when it may go on."""
         address = counted_as(self.address_of(connection, request))
         try:
-            self.knock(address)
+            self.websockets.knock(address)
         except AdmissionError as error:
             status, wait = HTTPStatus(error.status), str(error.retry_after)
             return refuse(status, f"{error.code}: {error.text}", ("Retry-After", wait))
-        self._open[address] += 1
-        self._count += 1
-        connection.connection_lost_waiter.add_done_callback(lambda _: self._leave(address))
+        self.websockets.enter(address)
+        connection.connection_lost_waiter.add_done_callback(lambda _: self.websockets.leave(address))
         return None
-
-    def knock(self, address: str) -> None:
-        """See that one more client of an address may shake hands.
-
-        Raises:
-            TooMany: not of this address, or too many come at once.
-            ServerBusy: there are as many connections as there may be.
-        """
-        limits, now = self._limits, self._clock.now()
-        if 0 < limits.connections_per_address <= self._open[address]:
-            raise self._refusal("address_connections", TooMany("There are too many connections from your network."))
-        if 0 < limits.connections <= self.connections:
-            raise self._refusal("connections", ServerBusy())
-        if limits.handshakes_per_second_per_address and (wait := self._bucket(address, now).ask(1.0, now)):
-            raise self._refusal("address_rate", TooMany(retry_after=math.ceil(wait)))
-        if limits.handshakes_per_second and (wait := self._all_knocks.ask(1.0, now)):
-            raise self._refusal("rate", TooMany("Too many clients connect at once. Please try again in a moment.", math.ceil(wait)))
-
-    def _bucket(self, address: str, now: float) -> TokenBucket:
-        rate = self._limits.handshakes_per_second_per_address
-        bucket = self._knocks.pop(address, None) or TokenBucket(rate, rate * BURST_SECONDS, now)
-        self._knocks[address] = bucket
-        if len(self._knocks) > REMEMBERED_ADDRESSES:
-            self._knocks.popitem(last=False)
-        return bucket
-
-    def _refusal(self, reason: str, error: AdmissionError) -> AdmissionError:
-        self._counters.add(f"handshake_refused.{reason}")
-        return error
-
-    def _leave(self, address: str) -> None:
-        self._count -= 1
-        self._open[address] -= 1
-        if self._open[address] <= 0:
-            del self._open[address]

@@ -29,6 +29,11 @@ class Limits:
     connections: int = 0
     """WebSockets at once, with those that have no session."""
     connections_per_address: int = 0
+    """WebSockets at once, as many plain connections beside them, and as many that have not said what they want."""
+    plain_connections: int = 0
+    """Connections at once that ask for no WebSocket."""
+    plain_per_second_per_address: int = 0
+    """Requests that ask for no WebSocket."""
     handshakes_per_second: int = 0
     """Of all addresses."""
     handshakes_per_second_per_address: int = 0
