@@ -34,6 +34,7 @@ from parts import (
     open_traces,
     stream_quota,
 )
+from publish_parts import open_publish_parts
 from record_parts import Ground, open_record_parts
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -248,13 +249,14 @@ async def build(
     try:
         assistants = load_assistants()
         model = model or await open_model(settings, resources, found)
+        told = await open_publish_parts(settings, resources, counters)
         records: Records | None = None
         if tools is None:
             database = database or await open_database(settings, resources)
             records = await open_records(settings, database, resources, found)
             tools = make_tools(settings, records)
         connections = await open_connections(settings, database, resources, counters)
-        written = await open_record_parts(Ground(settings, database, resources, counters, found))
+        written = await open_record_parts(Ground(settings, database, resources, counters, found, told.publisher, told.alerts))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
         authenticator = authenticator or await open_authenticator(settings, resources, found)

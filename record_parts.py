@@ -13,6 +13,7 @@ from aiohttp import web
 from api.health import Check
 from api.operations import Operation
 from config import Settings
+from publishing.interfaces import AlertSender, EventPublisher, Silent
 from session.interfaces import Attendance, AudioAttendance
 from storage.table import Database
 from telemetry.counters import Counters
@@ -40,6 +41,8 @@ class Ground:
     counters: Counters
     checks: dict[str, Check]
     """Of /ready."""
+    publisher: EventPublisher = field(default_factory=Silent)
+    alerts: AlertSender = field(default_factory=Silent)
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:

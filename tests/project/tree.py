@@ -20,6 +20,7 @@ ENTRY_POINTS = (
     "endpoints",
     "local_emulator",
     "parts",
+    "publish_parts",
     "record_parts",
     "record_settings",
     "setting_values",
