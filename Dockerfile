@@ -35,6 +35,7 @@ WORKDIR /app
 COPY server.py bootstrap.py config.py endpoints.py local_emulator.py parts.py publish_parts.py record_parts.py record_settings.py self_check.py setting_values.py ./
 COPY s2s/ s2s/
 COPY session/ session/
+COPY service/ service/
 COPY tools/ tools/
 COPY storage/ storage/
 COPY publishing/ publishing/
