@@ -24,7 +24,7 @@ from storage.examples import LOCAL_SALT, Written, write_examples
 from storage.orders import Orders
 from storage.sqlite import open_sqlite
 from storage.table import Database
-from storage.tables import appointments_table, connections_table, orders_table, sessions_table
+from storage.tables import all_tables, appointments_table, orders_table
 
 
 async def seed(settings: Settings, *, create_tables: bool, reset: bool) -> None:
@@ -37,8 +37,7 @@ async def seed(settings: Settings, *, create_tables: bool, reset: bool) -> None:
     database: Database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
     try:
         tables = [database.table(orders_table(settings.orders_table)), database.table(appointments_table(settings.appointments_table))]
-        others = [database.table(sessions_table(settings.sessions_table)), database.table(connections_table(settings.connections_table))]
-        for table in (*tables, *others):
+        for table in map(database.table, all_tables(settings)):
             if (create_tables or is_embedded) and await table.create():
                 print(f"table {table.definition.name} made", flush=True)
         salt = settings.dni_salt.encode() if settings.dni_salt else LOCAL_SALT if is_embedded else None

@@ -15,9 +15,14 @@ The connections table has one public kind of record, CONNECTION#{id} with the so
 
 connections   AUDIT#{time}#...     under a connection's partition, or under SERVER: an entry of the audit trail, until expiresAt
               PROCESS#{process}    partition of what other processes want of this one, each until expiresAt
+
+The conversations table has the keys `username` and `conversation_id`. Under its user, a conversation has one record with its own id, which
+alone carries `startedAt`, and one for each turn with the sort key {conversation_id}#{turn}.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 PARTITION, SORT = "PK", "SK"
 TTL_ATTRIBUTE = "expiresAt"
@@ -35,13 +40,17 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class TableDefinition:
-    """A table with string keys PK and SK, on-demand capacity."""
+    """A table with two string keys, on-demand capacity."""
 
     name: str
     indexes: tuple[Index, ...] = ()
     ttl_attribute: str = TTL_ATTRIBUTE
     stream: str | None = "NEW_IMAGE"
     """What the change stream carries; None for no stream."""
+    partition: str = PARTITION
+    """Attribute that is the partition key."""
+    sort: str = SORT
+    """Attribute that is the sort key."""
 
     def index(self, name: str) -> Index:
         """Return the index of this name.
@@ -53,7 +62,7 @@ class TableDefinition:
 
     def key_attributes(self) -> tuple[str, ...]:
         """Return every attribute that is a key of the table or of an index, without repetition."""
-        names = [PARTITION, SORT]
+        names = [self.partition, self.sort]
         for index in self.indexes:
             names += [index.partition] + ([index.sort] if index.sort else [])
         return tuple(dict.fromkeys(names))
@@ -94,4 +103,27 @@ def connections_table(name: str = "airium-websocket-connections") -> TableDefini
             Index("OperationsIndex", "operationsDay", "at"),
         ),
         stream=None,
+    )
+
+
+DEFINITIONS: Final[tuple[Callable[[str], TableDefinition], ...]] = (orders_table, appointments_table, sessions_table, connections_table)
+"""Every table there is; the setting with its name is called like the function."""
+
+
+def all_tables(settings: object) -> tuple[TableDefinition, ...]:
+    """Return every table under the name that this installation gives it.
+
+    Args:
+        settings: has a name for each of DEFINITIONS, as `Settings` in config.py.
+    """
+    return tuple(define(getattr(settings, define.__name__)) for define in DEFINITIONS)
+
+
+def conversations_table(name: str = "NovaSonicConversations") -> TableDefinition:
+    """Return the definition of the table of conversations under the name that this installation gives it."""
+    return TableDefinition(
+        name,
+        (Index("ConversationIdIndex", "conversation_id"), Index("UsernameIndex", "username", "startedAt")),
+        partition="username",
+        sort="conversation_id",
     )
