@@ -58,7 +58,7 @@ class Appointments:
     async def get(self, appointment_id: str) -> Appointment | None:
         """Return an appointment, or None."""
         item = await self.table.get(_key(appointment_id))
-        return _from_item(item) if item is not None else None
+        return from_item(item) if item is not None else None
 
     async def add(self, appointment: Appointment) -> bool:
         """Write an appointment under its own id, with its slots if it is open; False if that id is taken.
@@ -81,7 +81,7 @@ class Appointments:
     async def outcome(self, request_id: str) -> Appointment | None:
         """Return the appointment as this request left it, whatever has become of it since; None when the request has changed nothing."""
         item = await records.request_outcome(self.table, request_id)
-        return _from_item(item) if item is not None else None
+        return from_item(item) if item is not None else None
 
     async def create(self, new: NewAppointment, request_id: str) -> Appointment:
         """Make an appointment under a new number; the same request again changes nothing and returns what the first one did.
@@ -216,7 +216,7 @@ class Appointments:
     async def everything(self, day: date | None = None) -> list[Appointment]:
         """Return every appointment, or those of one day in the clinic's zone, by time; by index queries instead of a scan."""
         found = [
-            _from_item(item) for status in AppointmentStatus async for item in records.pages(self.table, Query(status.value, "StatusIndex"))
+            from_item(item) for status in AppointmentStatus async for item in records.pages(self.table, Query(status.value, "StatusIndex"))
         ]
         kept = [one for one in found if day is None or one.starts_at.astimezone(self.zone).date() == day]
         return sorted(kept, key=lambda one: (one.starts_at, one.id))
@@ -273,7 +273,7 @@ class Appointments:
 
     async def _page(self, query: Query) -> Listing[Appointment]:
         page = await self.table.query(query)
-        return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
+        return Listing(tuple(from_item(item) for item in page.items), page.cursor)
 
 
 def _cancelled(appointment: Appointment) -> Appointment:
@@ -335,7 +335,13 @@ def _to_item(appointment: Appointment) -> Item:
     }
 
 
-def _from_item(item: Item) -> Appointment:
+def from_item(item: Item) -> Appointment:
+    """Return an appointment as it is stored.
+
+    Raises:
+        InvalidRequest: an attribute is missing, or of another type.
+        ValueError: one has a value that is none of its kind.
+    """
     read = Reader(item)
     starts_at = parse_instant(read.text("date"))
     created_at = read.maybe_text("createdAt")

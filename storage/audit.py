@@ -105,7 +105,7 @@ class AuditTrail:
 
     async def _page(self, query: Query) -> Listing[AuditEntry]:
         page = await self._table.query(query)
-        return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
+        return Listing(tuple(from_item(item) for item in page.items), page.cursor)
 
 
 def to_put(entry: AuditEntry) -> Put:
@@ -130,7 +130,13 @@ def to_put(entry: AuditEntry) -> Put:
     )
 
 
-def _from_item(item: Item) -> AuditEntry:
+def from_item(item: Item) -> AuditEntry:
+    """Return an entry as it is stored.
+
+    Raises:
+        InvalidRequest: an attribute is missing, or of another type.
+        ValueError: one has a value that is none of its kind.
+    """
     read = Reader(item)
     return AuditEntry(
         id=read.text("entryId"),

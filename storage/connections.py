@@ -89,7 +89,7 @@ class Connections:
     async def get(self, connection_id: str) -> ConnectionInfo | None:
         """Return a connection, or None."""
         item = await self.table.get(_key(connection_id))
-        return _from_item(item) if item is not None else None
+        return from_item(item) if item is not None else None
 
     async def write(self, infos: Sequence[ConnectionInfo], entries: Sequence[AuditEntry] = ()) -> frozenset[str]:
         """Write what a process knows of its connections, with entries of the audit trail, in one transaction; writing it twice is harmless.
@@ -152,7 +152,7 @@ class Connections:
             (Equals("status", ConnectionStatus.CONNECTED), Equals("endedBy", EndedBy.OPERATOR), Equals("endedBy", EndedBy.SWEEP))
         )
         try:
-            info = _from_item(await self.table.update(_key(connection_id), change, AllOf((Present(PARTITION), wanted))))
+            info = from_item(await self.table.update(_key(connection_id), change, AllOf((Present(PARTITION), wanted))))
         except ConditionFailed:
             return None
         if info.process:
@@ -174,7 +174,7 @@ class Connections:
         stale = Query(ConnectionStatus.CONNECTED.value, "StatusIndex", (_EARLIEST, format_instant(now - idle_for)))
         swept = []
         async for item in pages(self.table, stale):
-            info = _from_item(item)
+            info = from_item(item)
             unchanged = AllOf((Equals("status", info.status), Equals("lastActivity", format_instant(info.last_activity))))
             try:
                 await self.table.update(_key(info.connection_id), _ending(info.ended(now, EndedBy.SWEEP)), unchanged)
@@ -193,7 +193,7 @@ class Connections:
 
     async def _page(self, query: Query) -> Listing[ConnectionInfo]:
         page = await self.table.query(query)
-        return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
+        return Listing(tuple(from_item(item) for item in page.items), page.cursor)
 
 
 def _key(connection_id: str) -> Key:
@@ -242,7 +242,13 @@ def _to_item(info: ConnectionInfo) -> Item:
     return records.without_nulls(item)
 
 
-def _from_item(item: Item) -> ConnectionInfo:
+def from_item(item: Item) -> ConnectionInfo:
+    """Return a connection as it is stored.
+
+    Raises:
+        InvalidRequest: an attribute is missing, or of another type.
+        ValueError: one has a value that is none of its kind.
+    """
     read = Reader(item)
     disconnected_at, ended_by = read.maybe_text("disconnectedAt"), read.maybe_text("endedBy")
     return ConnectionInfo(

@@ -53,7 +53,7 @@ class Orders:
     async def get(self, order_id: str) -> Order | None:
         """Return an order, or None."""
         item = await self.table.get(_key(order_id))
-        return _from_item(item) if item is not None else None
+        return from_item(item) if item is not None else None
 
     async def add(self, order: Order) -> bool:
         """Write an order under its own id; False if that id is taken."""
@@ -66,7 +66,7 @@ class Orders:
     async def outcome(self, request_id: str) -> Order | None:
         """Return the order as this request left it, whatever has become of it since; None when the request has changed nothing."""
         item = await records.request_outcome(self.table, request_id)
-        return _from_item(item) if item is not None else None
+        return from_item(item) if item is not None else None
 
     async def create(self, new: NewOrder, request_id: str) -> Order:
         """Place an order under a new number; the same request again changes nothing and returns what the first one did.
@@ -156,7 +156,7 @@ class Orders:
 
     async def everything(self) -> list[Order]:
         """Return every order, by number; five index queries instead of a scan over internal records."""
-        found = [_from_item(item) for status in OrderStatus async for item in records.pages(self.table, Query(status.value, "StatusIndex"))]
+        found = [from_item(item) for status in OrderStatus async for item in records.pages(self.table, Query(status.value, "StatusIndex"))]
         return sorted(found, key=lambda order: (len(order.id), order.id))
 
     async def raise_numbering(self, last: int) -> None:
@@ -165,7 +165,7 @@ class Orders:
 
     async def _page(self, query: Query) -> Listing[Order]:
         page = await self.table.query(query)
-        return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
+        return Listing(tuple(from_item(item) for item in page.items), page.cursor)
 
 
 def _key(order_id: str) -> Key:
@@ -201,7 +201,13 @@ def _to_item(order: Order) -> Item:
     )
 
 
-def _from_item(item: Item) -> Order:
+def from_item(item: Item) -> Order:
+    """Return an order as it is stored.
+
+    Raises:
+        InvalidRequest: an attribute is missing, or of another type.
+        ValueError: one has a value that is none of its kind.
+    """
     read = Reader(item)
     delivery = read.maybe_text("estimatedDelivery")
     return Order(

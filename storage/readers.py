@@ -1,0 +1,72 @@
+"""What the server takes each public record of a table for: for scripts that look whether it could read them all.
+
+Beside those a table holds internal records, which are known by the prefixes of their keys (storage/tables.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from storage import appointments, audit, connections, orders
+from storage.errors import InvalidRequest
+from storage.tables import PARTITION, SORT
+from storage.values import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of record in a table."""
+
+    name: str
+    partition: str
+    """What its partition key begins with."""
+    sort: str = ""
+    """What its sort key begins with."""
+    read: Callable[[Item], object] | None = None
+    """Raises InvalidRequest or ValueError; None for internal records, which live for a day or hold a counter."""
+
+    def fits(self, item: Item) -> bool:
+        """Tell whether a record is of this kind."""
+        return str(item.get(PARTITION, "")).startswith(self.partition) and str(item.get(SORT, "")).startswith(self.sort)
+
+
+_COUNTED: Final = tuple(Kind("internal", prefix) for prefix in ("REQUEST#", "COUNTER#", "ATTEMPTS#", "MIGRATION#"))
+
+KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "orders_table": (Kind("order", "ORDER#", read=orders.from_item), *_COUNTED),
+    "appointments_table": (
+        Kind("appointment", "APPOINTMENT#", read=appointments.from_item),
+        Kind("internal", "SLOT#"),
+        Kind("internal", "DOCTORS"),
+        *_COUNTED,
+    ),
+    "sessions_table": (Kind("parked session", "SESSION#"),),
+    "connections_table": (
+        Kind("audit entry", "", "AUDIT#", audit.from_item),
+        Kind("connection", "CONNECTION#", "METADATA", connections.from_item),
+        Kind("internal", "PROCESS#"),
+    ),
+}
+"""By the name of the table's definition; the first that fits counts."""
+
+
+def kind_of(table: str, item: Item) -> Kind | None:
+    """Return what kind of record this is, None for one that the server knows nothing of.
+
+    Args:
+        table: name of the table's definition, as in KINDS.
+        item: the record.
+    """
+    return next((kind for kind in KINDS.get(table, ()) if kind.fits(item)), None)
+
+
+def unreadable(kind: Kind, item: Item) -> str | None:
+    """Return why the server could not read a record, without its contents; None if it can."""
+    try:
+        if kind.read is not None:
+            kind.read(item)
+    except InvalidRequest as error:
+        return str(error)
+    except (ValueError, ArithmeticError) as error:
+        return f"a value is none of its kind ({type(error).__name__})"
+    return None
