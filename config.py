@@ -283,8 +283,17 @@ class Settings(RecordSettings):
     )
     max_connections_per_address: int = read.setting(
         "MAX_CONNECTIONS_PER_ADDRESS",
-        "WebSockets at once from one address, or from one /64 of IPv6; 0 is no limit.",
+        "WebSockets at once from one address, or from one /64 of IPv6, and as many other connections; 0 is no limit.",
         read.number(0, 100_000),
+        100,
+    )
+    max_http_connections: int = read.setting(
+        "MAX_HTTP_CONNECTIONS", "Requests over plain HTTP at once; 0 is no limit.", read.number(0, 100_000), 500
+    )
+    http_requests_per_second_per_address: int = read.setting(
+        "HTTP_REQUESTS_PER_SECOND_PER_ADDRESS",
+        "Requests a second over plain HTTP from one address, after a burst of five times as many; 0 is no limit.",
+        read.number(0, 10_000),
         100,
     )
     handshakes_per_second: int = read.setting(

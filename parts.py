@@ -191,6 +191,8 @@ def limits_of(settings: Settings) -> Limits:
         proxy_hops=settings.trusted_proxy_hops,
         connections=settings.max_connections,
         connections_per_address=settings.max_connections_per_address,
+        plain_connections=settings.max_http_connections,
+        plain_per_second_per_address=settings.http_requests_per_second_per_address,
         handshakes_per_second=settings.handshakes_per_second,
         handshakes_per_second_per_address=settings.handshakes_per_second_per_address,
         sessions_per_user=settings.max_sessions_per_user,

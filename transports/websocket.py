@@ -99,8 +99,13 @@ class WebSocketServer:
         self._provisions = provisions or Provisions()
         self._open_seconds = open_seconds
         self._ping_seconds = PING_SECONDS if ping_seconds is None else ping_seconds
-        self._door = FrontDoor(plain, counters, open_seconds)
+        self._door = FrontDoor(plain, self._admission, counters, open_seconds)
         self._servers: list[Server] = []
+
+    @property
+    def plain_requests(self) -> int:
+        """How many requests over plain HTTP are being answered."""
+        return self._admission.plain.inside
 
     async def start(self) -> None:
         """Begin to accept."""

@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -90,6 +92,38 @@ async def test_an_address_shakes_hands_so_often_a_second(tmp_path: Path) -> None
 
         assert refused == (HTTPStatus.TOO_MANY_REQUESTS, "too_many", "1")
         assert counted(server, "handshake_refused.address_rate") == 1
+
+
+async def asked(port: object) -> int:
+    """Return the status of /health on a port."""
+
+    def ask() -> int:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+
+    return await asyncio.to_thread(ask)
+
+
+@pytest.mark.req("S2-29")
+async def test_a_crowd_of_slow_requests_keeps_neither_a_caller_nor_the_load_balancer_out(tmp_path: Path) -> None:
+    async with desk(tmp_path, Model(brain="echo"), {"MAX_HTTP_CONNECTIONS": "20"}) as (server, _), AsyncExitStack() as stack:
+        started = server.log("server.started")[0]
+        for _ in range(60):
+            _, writer = await asyncio.open_connection("127.0.0.1", int(str(started["port"])))
+            stack.callback(writer.close)
+            writer.write(b"POST /api/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n{")
+            await writer.drain()
+        refused = await asked(started["port"])
+        alive = await asked(started["health_port"])
+        client = await begun(await stack.enter_async_context(conversing(server.url)))
+        await client.speak(SPEECH[:32_000])
+        await client.until(lambda: len(client.speech) >= 16_000)
+
+        assert (refused, alive) == (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.OK)
+        assert client.codes == []
 
 
 @pytest.mark.req("S2-29")

@@ -11,7 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 # Every test comes from this machine's own address.
-ONE_ADDRESS = {"MAX_CONNECTIONS_PER_ADDRESS": "0", "HANDSHAKES_PER_SECOND_PER_ADDRESS": "0"}
+ONE_ADDRESS = {
+    "MAX_CONNECTIONS_PER_ADDRESS": "0",
+    "HANDSHAKES_PER_SECOND_PER_ADDRESS": "0",
+    "HTTP_REQUESTS_PER_SECOND_PER_ADDRESS": "0",
+}
 
 
 def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:

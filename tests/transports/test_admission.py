@@ -7,8 +7,9 @@ import pytest
 from session.client_link import ClientLink
 from session.errors import ServerBusy, TooMany
 from telemetry.counters import Counters
-from transports.admission import REMEMBERED_ADDRESSES, Admission
+from transports.admission import Admission
 from transports.limits import NO_LIMITS, Limits
+from transports.turnstile import REMEMBERED_ADDRESSES
 
 
 class StandingClock:
@@ -33,7 +34,7 @@ class Rig:
         """Return how many were let in before the first refusal."""
         for number in range(times):
             try:
-                self.admission.knock(address)
+                self.admission.websockets.knock(address)
             except TooMany:
                 return number
         return times
@@ -43,7 +44,7 @@ def test_without_limits_everybody_is_let_in_and_nothing_is_remembered() -> None:
     rig = Rig(NO_LIMITS)
 
     assert rig.knocks("203.0.113.7", 10_000) == 10_000
-    assert rig.admission.remembered == 0
+    assert rig.admission.websockets.remembered == 0
 
 
 @pytest.mark.req("S2-29", "S3-26")
@@ -52,7 +53,7 @@ def test_an_address_that_knocks_too_often_is_told_when_to_come_again_and_others_
 
     assert rig.knocks("203.0.113.7", 100) == 10
     with pytest.raises(TooMany) as refused:
-        rig.admission.knock("203.0.113.7")
+        rig.admission.websockets.knock("203.0.113.7")
     assert refused.value.retry_after == 1
     assert rig.knocks("198.51.100.1", 5) == 5
     rig.clock.time = 1.0
@@ -72,11 +73,11 @@ def test_what_is_remembered_of_addresses_is_bounded_and_the_latest_are_kept() ->
     rig = Rig(Limits(handshakes_per_second_per_address=1))
     rig.knocks("203.0.113.7", 100)
     for number in range(REMEMBERED_ADDRESSES * 2):
-        rig.admission.knock(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        rig.admission.websockets.knock(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         if number % 100 == 0:
             assert rig.knocks("203.0.113.7", 1) == 0
 
-    assert rig.admission.remembered == REMEMBERED_ADDRESSES
+    assert rig.admission.websockets.remembered == REMEMBERED_ADDRESSES
 
 
 ALICE, BOB, NOBODY = ClientLink(principal="alice", caller="user:alice"), ClientLink(principal="bob", caller="user:bob"), ClientLink()

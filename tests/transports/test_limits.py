@@ -104,7 +104,7 @@ async def test_a_handshake_that_is_refused_for_another_reason_leaves_no_connecti
             with pytest.raises(InvalidStatus) as refusal:
                 await connect(rig.address, origin="https://evil.example")  # type: ignore[arg-type]  # a NewType of str
             assert refusal.value.response.status_code == 403
-            await eventually(lambda: rig.server._admission.connections == 0)
+            await eventually(lambda: rig.server._admission.websockets.inside == 0)
         async with page(rig):
             pass
 
