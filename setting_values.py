@@ -46,6 +46,8 @@ def number(lowest: int, highest: int) -> Callable[[str], int]:
 
 
 port = number(0, MAX_PORT)
+table_name = matching(re.compile(r"[A-Za-z0-9_.-]{3,255}"), "a table name")
+"""Names that DynamoDB takes (developer guide, "Naming rules")."""
 
 
 def ports(value: str) -> tuple[int, ...]:

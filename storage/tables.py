@@ -18,6 +18,10 @@ connections   AUDIT#{time}#...     under a connection's partition, or under SERV
 
 The conversations table has the keys `username` and `conversation_id`. Under its user, a conversation has one record with its own id, which
 alone carries `startedAt`, and one for each turn with the sort key {conversation_id}#{turn}.
+
+What the tables of the companion hold lies in partitions of its patients, PATIENT#{id}: in the patients table the patient itself, in the
+others its relatives (RELATIVE#{id}), the steps of its routine (ROUTINE#{id}), and its reminders (REMINDER#{id}; only open ones carry
+`openOf`, the patient's id).
 """
 
 from collections.abc import Callable
@@ -106,7 +110,47 @@ def connections_table(name: str = "airium-websocket-connections") -> TableDefini
     )
 
 
-DEFINITIONS: Final[tuple[Callable[[str], TableDefinition], ...]] = (orders_table, appointments_table, sessions_table, connections_table)
+def conversations_table(name: str = "NovaSonicConversations") -> TableDefinition:
+    """Return the definition of the table of conversations under the name that this installation gives it."""
+    return TableDefinition(
+        name,
+        (Index("ConversationIdIndex", "conversation_id"), Index("UsernameIndex", "username", "startedAt")),
+        partition="username",
+        sort="conversation_id",
+    )
+
+
+def patients_table(name: str = "buddy-patients") -> TableDefinition:
+    """Return the definition of the table of the companion's patients under the name that this installation gives it."""
+    return TableDefinition(name, (Index("PatientIndex", "kind", "id"),), stream=None)
+
+
+def relatives_table(name: str = "buddy-relatives") -> TableDefinition:
+    """Return the definition of the table of patients' relatives under the name that this installation gives it."""
+    return TableDefinition(name, stream=None)
+
+
+def routine_table(name: str = "buddy-routine") -> TableDefinition:
+    """Return the definition of the table of patients' days under the name that this installation gives it."""
+    return TableDefinition(name, stream=None)
+
+
+def reminders_table(name: str = "buddy-reminders") -> TableDefinition:
+    """Return the definition of the table of patients' reminders under the name that this installation gives it."""
+    return TableDefinition(name, (Index("DueIndex", "openOf", "dueAt"),), stream=None)
+
+
+DEFINITIONS: Final[tuple[Callable[[str], TableDefinition], ...]] = (
+    orders_table,
+    appointments_table,
+    sessions_table,
+    connections_table,
+    conversations_table,
+    patients_table,
+    relatives_table,
+    routine_table,
+    reminders_table,
+)
 """Every table there is; the setting with its name is called like the function."""
 
 
@@ -117,13 +161,3 @@ def all_tables(settings: object) -> tuple[TableDefinition, ...]:
         settings: has a name for each of DEFINITIONS, as `Settings` in config.py.
     """
     return tuple(define(getattr(settings, define.__name__)) for define in DEFINITIONS)
-
-
-def conversations_table(name: str = "NovaSonicConversations") -> TableDefinition:
-    """Return the definition of the table of conversations under the name that this installation gives it."""
-    return TableDefinition(
-        name,
-        (Index("ConversationIdIndex", "conversation_id"), Index("UsernameIndex", "username", "startedAt")),
-        partition="username",
-        sort="conversation_id",
-    )
