@@ -9,7 +9,7 @@ import orjson
 
 from storage.errors import BadCursor
 from storage.table import Query
-from storage.tables import PARTITION, SORT, TableDefinition
+from storage.tables import TableDefinition
 
 
 def encode_cursor(definition: TableDefinition, query: Query, last: Mapping[str, str]) -> str:
@@ -42,14 +42,14 @@ def _is_within(definition: TableDefinition, query: Query, last: Mapping[str, obj
     if set(last) != _expected(definition, query) or not all(isinstance(value, str) and value for value in last.values()):
         return False
     index = definition.index(query.index) if query.index is not None else None
-    if last[index.partition if index else PARTITION] != query.partition:
+    if last[index.partition if index else definition.partition] != query.partition:
         return False
-    sort = last.get(index.sort or "" if index else SORT)
+    sort = last.get(index.sort or "" if index else definition.sort)
     return query.between is None or not isinstance(sort, str) or query.between[0] <= sort <= query.between[1]
 
 
 def _expected(definition: TableDefinition, query: Query) -> set[str]:
-    names = {"PK", "SK"}
+    names = {definition.partition, definition.sort}
     if query.index is not None:
         index = definition.index(query.index)
         names |= {index.partition} | ({index.sort} if index.sort else set())

@@ -95,7 +95,7 @@ class DynamoTable:
         """Return a record as it is now, or None."""
         client = self._database.client
         answer = await self._database.call(
-            client.get_item, TableName=self._definition.name, Key=requests.key_wire(key), ConsistentRead=True
+            client.get_item, TableName=self._definition.name, Key=requests.key_wire(self._definition, key), ConsistentRead=True
         )
         return next(iter(self._living([answer["Item"]])), None) if "Item" in answer else None
 

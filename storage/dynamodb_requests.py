@@ -20,7 +20,7 @@ from storage.errors import (
     TableMissing,
 )
 from storage.table import Change, Delete, Key, Put, Query, Write
-from storage.tables import PARTITION, SORT, TableDefinition
+from storage.tables import TableDefinition
 from storage.values import Value, encode_item, encode_value
 
 _THROTTLED = frozenset(
@@ -115,9 +115,9 @@ class Expressions:
         return {name: member for name, member in members.items() if member}
 
 
-def key_wire(key: Key) -> dict[str, Any]:
+def key_wire(definition: TableDefinition, key: Key) -> dict[str, Any]:
     """Return a primary key as a request carries it."""
-    return {PARTITION: {"S": key.partition}, SORT: {"S": key.sort}}
+    return {definition.partition: {"S": key.partition}, definition.sort: {"S": key.sort}}
 
 
 def write_request(definition: TableDefinition, write: Write) -> dict[str, Any]:
@@ -128,9 +128,9 @@ def write_request(definition: TableDefinition, write: Write) -> dict[str, Any]:
         case Put(item):
             request["Item"] = encode_item(item)
         case Change(key, update):
-            request |= {"Key": key_wire(key), "UpdateExpression": expressions.update(update)}
+            request |= {"Key": key_wire(definition, key), "UpdateExpression": expressions.update(update)}
         case Delete(key):
-            request["Key"] = key_wire(key)
+            request["Key"] = key_wire(definition, key)
         case _:
             assert_never(write)
     if write.condition is not None:
@@ -150,7 +150,7 @@ def query_request(definition: TableDefinition, query: Query) -> dict[str, Any]:
     Raises:
         BadCursor: the cursor was not made by this query.
     """
-    partition, sort = PARTITION, SORT
+    partition, sort = definition.partition, definition.sort
     request: dict[str, Any] = {"TableName": definition.name, "Limit": query.limit, "ScanIndexForward": not query.descending}
     if query.index is None:
         request["ConsistentRead"] = True
@@ -175,7 +175,7 @@ def table_request(definition: TableDefinition) -> dict[str, Any]:
         "TableName": definition.name,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in definition.key_attributes()],
-        "KeySchema": _key_schema(PARTITION, SORT),
+        "KeySchema": _key_schema(definition.partition, definition.sort),
     }
     if definition.indexes:  # the service refuses an empty list
         request["GlobalSecondaryIndexes"] = [

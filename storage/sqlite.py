@@ -190,7 +190,7 @@ class SqliteTable:
 
     async def transact(self, writes: Sequence[Write]) -> None:
         """Do all writes or none."""
-        keys = {records.key_of(write) for write in writes}
+        keys = {records.key_of(self._definition, write) for write in writes}
         if not 0 < len(writes) <= MAX_TRANSACTION or len(keys) != len(writes):
             raise InvalidRequest("a transaction takes 1 to 100 writes, each on another record")
         await self._write(tuple(writes))

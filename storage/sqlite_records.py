@@ -14,7 +14,7 @@ from storage.conditions import Update, holds
 from storage.cursors import decode_cursor, encode_cursor
 from storage.errors import ConditionFailed, InvalidRequest
 from storage.table import Change, Delete, Key, Page, Put, Query, Write
-from storage.tables import PARTITION, SORT, TableDefinition
+from storage.tables import TableDefinition
 from storage.values import Item, Value, decode_item, encode_item
 
 SCHEMA_VERSION = 1
@@ -56,13 +56,13 @@ def apply(connection: sqlite3.Connection, definition: TableDefinition, writes: t
     Raises:
         ConditionFailed: the caller has to roll back.
     """
-    before = [read(connection, definition, key_of(write)) for write in writes]
+    before = [read(connection, definition, key_of(definition, write)) for write in writes]
     failed = tuple(at for at, (write, item) in enumerate(zip(writes, before, strict=True)) if not holds(write.condition, item))
     if failed:
         raise ConditionFailed(failed)
-    after = [_result(write, item) for write, item in zip(writes, before, strict=True)]
+    after = [_result(definition, write, item) for write, item in zip(writes, before, strict=True)]
     for write, item in zip(writes, after, strict=True):
-        _store(connection, definition, key_of(write), item)
+        _store(connection, definition, key_of(definition, write), item)
     return after
 
 
@@ -73,7 +73,7 @@ def select(connection: sqlite3.Connection, definition: TableDefinition, query: Q
     values: dict[str, str | float] = {"low": low, "high": high, "now": now, "limit": query.limit + 1}
     values |= {"table": definition.name, "partition": query.partition}
     sort, source, scope = "r.sk", "records r", 'r."table" = :table AND r.pk = :partition'
-    sort_attribute: str | None = SORT
+    sort_attribute: str | None = definition.sort
     if query.index is not None:
         index = definition.index(query.index)
         sort_attribute = index.sort
@@ -84,7 +84,11 @@ def select(connection: sqlite3.Connection, definition: TableDefinition, query: Q
     if cursor is not None:
         sign = "<" if query.descending else ">"
         after = f"AND ({sort}, r.pk, r.sk) {sign} (:after, :pk, :sk)"
-        values |= {"after": cursor[sort_attribute] if sort_attribute else "", "pk": cursor[PARTITION], "sk": cursor[SORT]}
+        values |= {
+            "after": cursor[sort_attribute] if sort_attribute else "",
+            "pk": cursor[definition.partition],
+            "sk": cursor[definition.sort],
+        }
     # Only the constants above are ever put into the statement; values are bound.
     statement = _QUERY.format(sort=sort, source=source, scope=scope, after=after, order="DESC" if query.descending else "ASC")
     rows = connection.execute(statement, values).fetchall()
@@ -100,16 +104,16 @@ def sweep(connection: sqlite3.Connection, now: float) -> None:
     connection.execute("DELETE FROM records WHERE expires_at <= ?", (now,))
 
 
-def key_of(write: Write) -> Key:
+def key_of(definition: TableDefinition, write: Write) -> Key:
     """Return which record a write is about."""
     if isinstance(write, Put):
-        return Key(_text(write.item, PARTITION), _text(write.item, SORT))
+        return Key(_text(write.item, definition.partition), _text(write.item, definition.sort))
     return write.key
 
 
-def changed(item: Item | None, key: Key, update: Update) -> dict[str, Value]:
+def changed(definition: TableDefinition, item: Item | None, key: Key, update: Update) -> dict[str, Value]:
     """Return a record after an update."""
-    record: dict[str, Value] = dict(item) if item is not None else {PARTITION: key.partition, SORT: key.sort}
+    record: dict[str, Value] = dict(item) if item is not None else {definition.partition: key.partition, definition.sort: key.sort}
     for name, step in update.add.items():
         current = record.get(name, 0)
         if not isinstance(current, int | Decimal) or isinstance(current, bool):
@@ -121,12 +125,12 @@ def changed(item: Item | None, key: Key, update: Update) -> dict[str, Value]:
     return record
 
 
-def _result(write: Write, item: Item | None) -> Item | None:
+def _result(definition: TableDefinition, write: Write, item: Item | None) -> Item | None:
     match write:
         case Put(new):
             return new
         case Change(key, update):
-            return changed(item, key, update)
+            return changed(definition, item, key, update)
         case Delete():
             return None
 
@@ -149,7 +153,7 @@ def _store(connection: sqlite3.Connection, definition: TableDefinition, key: Key
 
 
 def _position(definition: TableDefinition, query: Query, item: Item) -> Mapping[str, str]:
-    names = [PARTITION, SORT]
+    names = [definition.partition, definition.sort]
     if query.index is not None:
         index = definition.index(query.index)
         names += [index.partition] + ([index.sort] if index.sort else [])

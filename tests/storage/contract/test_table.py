@@ -335,3 +335,20 @@ async def test_adding_to_a_text_is_refused(table: Table) -> None:
         await table.update(KEY, Update(add={"number": 1}))
 
     assert await table.get(KEY) == record(number="five")
+
+
+async def test_a_table_can_have_keys_of_its_own_names(database: Database, prefix: str) -> None:
+    definition = TableDefinition(f"{prefix}-named", (Index("ByTitle", "title"),), partition="author", sort="title")
+    table = database.table(definition)
+    await table.create()
+    await table.transact([Put({"author": "eva", "title": f"t{number}"}, Absent("author")) for number in range(3)])
+    changed = await table.update(Key("eva", "t3"), Update(set={"pages": 7}))
+    await table.delete(Key("eva", "t0"))
+    first = await table.query(Query("eva", limit=2))
+    rest = await table.query(Query("eva", limit=2, cursor=first.cursor))
+
+    assert changed == {"author": "eva", "title": "t3", "pages": 7}
+    assert await table.get(Key("eva", "t3")) == changed
+    assert [item["title"] for item in (*first.items, *rest.items)] == ["t1", "t2", "t3"]
+    assert [item["author"] for item in await everything(table, Query("t2", "ByTitle"))] == ["eva"]
+    assert definition.key_attributes() == ("author", "title")
