@@ -39,6 +39,7 @@ COPY service/ service/
 COPY tools/ tools/
 COPY storage/ storage/
 COPY publishing/ publishing/
+COPY audio/ audio/
 COPY auth/ auth/
 COPY observers/ observers/
 COPY transports/ transports/

@@ -1,89 +1,12 @@
-"""Encoded microphone audio to samples, off the event loop: WebM with Opus, as browsers record it, to 16 kHz mono.
+"""The recordings that clients send while they speak, as samples for their sessions."""
 
-PyAV decodes it, where it is installed (requirements-webm.txt). Its demuxer is not used: it would need a thread per recording that waits for
-the next piece, and would read whatever container somebody sends. `webm.py` takes the packets out, and FFmpeg gets those alone.
-"""
+from collections.abc import Sequence
 
-import asyncio
-import importlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol, cast
-
-import structlog
-
-from session.errors import UnsupportedFormat
+from audio.decoding import AudioDecoding
+from audio.errors import AudioError
+from audio.recordings import Recording
+from session.refused_audio import as_session_error
 from transports.dialects.interface import SendEncoded
-
-log = structlog.get_logger()
-
-WEBM: Final = "webm"
-THREADS: Final = 2
-"""They serve hundreds of recorders: a second of speech takes 2 ms to decode (measured)."""
-_DECODER: Final = "transports.opus_decoder"
-
-
-class Recording(Protocol):
-    """One recording, from its head to its end."""
-
-    def decode(self, data: bytes) -> Sequence[bytes]:
-        """Return the samples of the next piece, in pieces that a session takes; may block for some milliseconds.
-
-        Raises:
-            SessionError: it cannot be decoded, nor can anything that follows in this recording.
-        """
-
-
-class AudioDecoding:
-    """The decoders of one server, and the threads that they run in.
-
-    Args:
-        threads: how many.
-    """
-
-    def __init__(self, threads: int = THREADS) -> None:
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._makers: dict[str, Callable[[], Recording]] = {}
-
-    @property
-    def encodings(self) -> frozenset[str]:
-        """Names of the formats that are decoded; none before `start`, or without PyAV."""
-        return frozenset(self._makers)
-
-    async def start(self) -> None:
-        """Load what is installed: that takes a fifth of a second, which no conversation shall wait for."""
-        try:
-            module = await asyncio.to_thread(importlib.import_module, _DECODER)
-        except ImportError as error:
-            log.info("webm.unavailable", reason=f"{error}; see requirements-webm.txt")
-            return
-        self._makers[WEBM] = cast("Callable[[], Recording]", module.OpusRecording)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="audio-decoding")
-
-    def close(self) -> None:
-        """Let the threads end; what they are at is finished for nobody."""
-        self._makers.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def open(self, encoding: str) -> Recording:
-        """Begin a recording.
-
-        Raises:
-            UnsupportedFormat: there is no decoder for it.
-        """
-        if encoding not in self._makers:
-            raise UnsupportedFormat
-        return self._makers[encoding]()
-
-    async def decode(self, recording: Recording, data: bytes) -> Sequence[bytes]:
-        """Decode the next piece of a recording in a thread.
-
-        Raises:
-            SessionError: it cannot be decoded.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, recording.decode, data)
 
 
 class Recordings:
@@ -104,6 +27,12 @@ class Recordings:
         Raises:
             SessionError: it cannot be decoded; another recording may.
         """
+        try:
+            return await self._decode(sent)
+        except AudioError as error:
+            raise as_session_error(error) from None
+
+    async def _decode(self, sent: SendEncoded) -> Sequence[bytes]:
         if sent.recording != self._number:
             self._number, self._recording = sent.recording, None
             self._recording = self._decoding.open(sent.encoding)

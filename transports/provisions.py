@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from transports.audio_decoding import AudioDecoding
+from audio.decoding import AudioDecoding
 from transports.patients import NoPatients, Patients
 
 

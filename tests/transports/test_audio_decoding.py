@@ -1,23 +1,19 @@
-"""From the recording of a browser to samples: what comes out, what does not, and where it is done."""
+"""The recordings of one connection: one after another, and what becomes of those in which something is wrong."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from audio.decoding import AudioDecoding
+from audio.recordings import HERTZ
 from session.errors import InvalidAudio, SessionError, TooLarge, UnsupportedFormat
-from tests.transports.recorder import OPUS_HEAD, beginning, block, record, tone, track
-from transports import audio_decoding
-from transports.audio_decoding import AudioDecoding, Recordings
+from tests.audio.recorder import beginning, block, record, tone
+from transports.audio_decoding import Recordings
 from transports.dialects.interface import SendEncoded
-from transports.opus_decoder import BAD_PACKETS_LIMIT, HERTZ, MESSAGE_SECONDS, PIECE_BYTES, OpusRecording
 
 RECORDED = record(tone(2.0))
 SILENT_120_MS = b"\xfb\x06"
@@ -28,108 +24,12 @@ def samples(pieces: Sequence[bytes]) -> NDArray[np.int16]:
     return np.frombuffer(b"".join(pieces), "<i2")
 
 
-def pitch(pcm: NDArray[np.int16]) -> float:
-    """Return the frequency that is heard most in the middle second."""
-    middle = pcm[HERTZ // 2 : HERTZ // 2 + HERTZ].astype(np.float64)
-    return float(np.abs(np.fft.rfft(middle)).argmax())
-
-
 @pytest_asyncio.fixture
 async def decoding() -> AsyncIterator[AudioDecoding]:
     made = AudioDecoding()
     await made.start()
     yield made
     made.close()
-
-
-@pytest.mark.req("S0-18")
-@pytest.mark.parametrize("layout", ["mono", "stereo"])
-@pytest.mark.parametrize("is_live", [True, False])
-def test_a_recording_becomes_samples_of_the_sessions_rate(layout: str, is_live: bool) -> None:  # noqa: FBT001 - a parameter
-    recording = OpusRecording()
-    pieces = recording.decode(record(tone(3.0), layout=layout, is_live=is_live))
-    pcm = samples(pieces)
-
-    assert pcm.size / HERTZ == pytest.approx(3.0, abs=0.05)
-    assert pitch(pcm) == pytest.approx(440.0, abs=1.0)
-    assert max(map(len, pieces)) <= PIECE_BYTES
-
-
-@pytest.mark.req("S0-18")
-@settings(max_examples=25)
-@given(st.lists(st.integers(0, len(RECORDED)), max_size=10).map(sorted))
-def test_the_samples_are_the_same_wherever_the_file_is_cut(cuts: list[int]) -> None:
-    borders = [0, *cuts, len(RECORDED)]
-    recording = OpusRecording()
-    cut = [piece for start, end in pairwise(borders) for piece in recording.decode(RECORDED[start:end])]
-
-    assert b"".join(cut) == b"".join(OpusRecording().decode(RECORDED))
-
-
-def test_a_recording_that_follows_another_has_a_decoder_of_its_own() -> None:
-    recording = OpusRecording()
-    first = samples(recording.decode(record(tone(2.0, 440.0))))
-    second = samples(recording.decode(record(tone(2.0, 880.0), layout="stereo")))
-
-    assert pitch(first) == pytest.approx(440.0, abs=1.0)
-    assert pitch(second) == pytest.approx(880.0, abs=1.0)
-
-
-@pytest.mark.req("S2-28")
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"",
-        OPUS_HEAD[:18],
-        b"VorbHead" + OPUS_HEAD[8:],
-        OPUS_HEAD[:9] + b"\0" + OPUS_HEAD[10:],
-        OPUS_HEAD[:9] + b"\xff" + OPUS_HEAD[10:],
-        OPUS_HEAD[:18] + b"\1" + bytes([255, 255]),
-    ],
-)
-def test_a_decoder_is_not_made_of_whatever_a_file_asks_for(head: bytes) -> None:
-    with pytest.raises(InvalidAudio, match="neither mono nor stereo"):
-        OpusRecording().decode(beginning(track(head)) + block(SILENT_120_MS))
-
-
-@pytest.mark.req("S2-28")
-def test_other_formats_are_refused() -> None:
-    with pytest.raises(InvalidAudio, match="does not begin like a WebM"):
-        OpusRecording().decode(b"RIFF\x24\x00\x00\x00WAVEfmt ")
-
-
-def test_damaged_packets_are_passed_over_until_they_are_too_many() -> None:
-    recording = OpusRecording()
-    heard = recording.decode(beginning() + block(b"\x03") * BAD_PACKETS_LIMIT + block(SILENT_120_MS))
-
-    assert samples(heard).size > 0
-    with pytest.raises(InvalidAudio, match="too many packets are damaged"):
-        recording.decode(block(b"\x03"))
-
-
-@pytest.mark.req("S2-28")
-def test_a_few_bytes_cannot_become_an_hour() -> None:
-    bomb = beginning() + block(SILENT_120_MS) * 5_000  # 50 KB that claim ten minutes
-
-    with pytest.raises(TooLarge, match=f"{MESSAGE_SECONDS} s"):
-        OpusRecording().decode(bomb)
-
-
-async def test_the_loop_goes_on_while_something_is_decoded(decoding: AudioDecoding) -> None:
-    class Slow:
-        def __init__(self) -> None:
-            self.may_end = threading.Event()
-
-        def decode(self, data: bytes) -> Sequence[bytes]:
-            assert self.may_end.wait(10)
-            return [data]
-
-    slow = Slow()
-    decoded = asyncio.create_task(decoding.decode(slow, b"piece"))
-    await asyncio.sleep(0)
-    slow.may_end.set()
-
-    assert await decoded == [b"piece"]
 
 
 async def test_recordings_follow_one_another(decoding: AudioDecoding) -> None:
@@ -165,37 +65,16 @@ async def test_a_recording_whose_connection_ended_while_it_was_decoded_is_not_us
     assert await recordings.decode(SendEncoded("webm", 1, RECORDED)) == ()
 
 
-async def test_without_the_decoder_nothing_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio_decoding, "_DECODER", "transports.no_such_decoder")
-    decoding = AudioDecoding()
-    await decoding.start()
-
-    assert decoding.encodings == frozenset()
-    with pytest.raises(UnsupportedFormat):
-        await Recordings(decoding).decode(SendEncoded("webm", 1, RECORDED))
-    decoding.close()
-
-
-async def test_the_threads_end_with_the_server() -> None:
-    decoding = AudioDecoding()
-    await decoding.start()
-    await Recordings(decoding).decode(SendEncoded("webm", 1, RECORDED))
-    decoding.close()
-    working = [thread for thread in threading.enumerate() if thread.name.startswith("audio-decoding")]
-    for thread in working:
-        await asyncio.to_thread(thread.join, 5)
-
-    assert [thread.name for thread in working if thread.is_alive()] == []
-
-
-@pytest.mark.req("S2-28")
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.binary(max_size=80) | st.binary(max_size=30).map(block) | st.sampled_from([RECORDED[:2_000], beginning()]), max_size=6))
-def test_whatever_comes_is_decoded_or_refused(pieces: list[bytes]) -> None:
-    recording = OpusRecording()
-    for piece in pieces:
-        try:
-            decoded = recording.decode(piece)
-        except SessionError:
-            return
-        assert all(len(each) % 2 == 0 for each in decoded)
+@pytest.mark.parametrize(
+    ("encoding", "data", "error"),
+    [
+        ("flac", b"fLaC", UnsupportedFormat),
+        ("webm", b"nonsense", InvalidAudio),
+        ("webm", beginning() + block(SILENT_120_MS) * 5_000, TooLarge),
+    ],
+)
+async def test_what_cannot_be_decoded_is_told_with_a_code(
+    decoding: AudioDecoding, encoding: str, data: bytes, error: type[SessionError]
+) -> None:
+    with pytest.raises(error):
+        await Recordings(decoding).decode(SendEncoded(encoding, 1, data))

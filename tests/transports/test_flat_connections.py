@@ -27,9 +27,9 @@ from s2s.events import (
 from session.errors import UnknownPatient
 from session.events import Start
 from storage.examples import ExamplePatient, ExamplePatients
+from tests.audio.recorder import record, tone
 from tests.transports.coming_back.caller import eventually
 from tests.transports.doubles import Rig, denied, running_server
-from tests.transports.recorder import record, tone
 from transports.dialects.interface import PatientFound, StartFor
 from transports.patients import NoPatients, introduce
 from transports.provisions import Provisions, open_provisions

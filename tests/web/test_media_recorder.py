@@ -5,8 +5,9 @@ import base64
 import numpy as np
 import pytest
 
+from audio.ffmpeg import OpusRecording
+from audio.recordings import HERTZ
 from tests.browser import Chromium, PageOptions
-from transports.opus_decoder import HERTZ, OpusRecording
 
 RECORD = """async () => {
   const context = new AudioContext();

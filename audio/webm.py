@@ -8,6 +8,8 @@ over without being kept, whatever size it claims. Elements: RFC 9559.
 from collections.abc import Iterator
 from typing import Final
 
+from audio.errors import Unreadable
+
 PENDING_LIMIT_BYTES: Final = 96 * 1024
 """What is kept of an element that is not complete: an Opus packet of 120 ms has 61 KB at most (RFC 6716 section 3.4, code 3)."""
 ELEMENTS_LIMIT: Final = 8_192
@@ -33,10 +35,6 @@ _LACING: Final = 0x06
 """Flags of a block that holds several packets; no browser writes them."""
 
 
-class WebmError(ValueError):
-    """The bytes are no WebM with Opus sound; the message says what is wrong and quotes nothing."""
-
-
 class WebmReader:
     """Reads one recording, and the one that begins after it if the client starts another."""
 
@@ -59,7 +57,7 @@ class WebmReader:
         """Yield the Opus packets that are complete.
 
         Raises:
-            WebmError: it is no such file; nothing more can be read of it.
+            Unreadable: it is no such file; nothing more can be read of it.
         """
         position = elements = 0
         try:
@@ -67,17 +65,17 @@ class WebmReader:
                 name, size, content = element
                 elements += 1
                 if elements > ELEMENTS_LIMIT:
-                    raise WebmError("a piece has too many elements")
+                    raise Unreadable("a piece has too many elements")
                 if not self._has_begun and name != _EBML_HEADER:
-                    raise WebmError("it does not begin like a WebM file")
+                    raise Unreadable("it does not begin like a WebM file")
                 if name in _MASTERS:
                     position = content
                     continue
                 if size is None:
-                    raise WebmError("an element has no size")
+                    raise Unreadable("an element has no size")
                 if name in _KEPT:
                     if size > PENDING_LIMIT_BYTES:
-                        raise WebmError("an element is too large")
+                        raise Unreadable("an element is too large")
                     if content + size > len(self._left):
                         return
                     position = content + size
@@ -94,13 +92,13 @@ class WebmReader:
         elif name == _TRACK_ENTRY:
             self._take_track(content)
         elif self._track is None:
-            raise WebmError("sound comes before its track is described")
+            raise Unreadable("sound comes before its track is described")
         else:
             number, at = _number(content, 0, _LONGEST_SIZE)
             if len(content) < at + 3:
-                raise WebmError("a block is too short")
+                raise Unreadable("a block is too short")
             if content[at + 2] & _LACING:
-                raise WebmError("several packets share a block")
+                raise Unreadable("several packets share a block")
             if number == self._track and len(content) > at + 3:
                 yield content[at + 3 :]
 
@@ -111,7 +109,7 @@ class WebmReader:
         while position < len(entry):
             element = _element(entry, position)
             if element is None or element[1] is None:
-                raise WebmError("a track's description is cut off")
+                raise Unreadable("a track's description is cut off")
             name, size, content = element
             position = content + (size or 0)
             value = entry[content:position]
@@ -129,19 +127,19 @@ def _element(data: bytes | bytearray, position: int) -> tuple[int, int | None, i
     """Return the id of an element, its size (None for unknown) and where its content begins; None when its head is not complete.
 
     Raises:
-        WebmError: there is no element.
+        Unreadable: there is no element.
     """
     if position >= len(data):
         return None
     length = 9 - data[position].bit_length()
     if length > _LONGEST_ID:
-        raise WebmError("an element has no id")
+        raise Unreadable("an element has no id")
     at = position + length
     if at >= len(data):
         return None
     size_length = 9 - data[at].bit_length()
     if size_length > _LONGEST_SIZE:
-        raise WebmError("an element's size is too long")
+        raise Unreadable("an element's size is too long")
     content = at + size_length
     if content > len(data):
         return None
@@ -154,9 +152,9 @@ def _number(data: bytes, position: int, longest: int) -> tuple[int, int]:
     """Return a number of variable length and where it ends.
 
     Raises:
-        WebmError: there is none.
+        Unreadable: there is none.
     """
     length = 9 - data[position].bit_length() if position < len(data) else longest + 1
     if length > longest or position + length > len(data):
-        raise WebmError("a number is cut off")
+        raise Unreadable("a number is cut off")
     return int.from_bytes(data[position : position + length]) & ((1 << 7 * length) - 1), position + length
