@@ -22,6 +22,12 @@ alone carries `startedAt`, and one for each turn with the sort key {conversation
 What the tables of the companion hold lies in partitions of its patients, PATIENT#{id}: in the patients table the patient itself, in the
 others its relatives (RELATIVE#{id}), the steps of its routine (ROUTINE#{id}), and its reminders (REMINDER#{id}; only open ones carry
 `openOf`, the patient's id).
+
+The voice sessions table has one public kind of record, VOICE#{id} with the sort key METADATA; while a session lives, `liveOn` and `liveSince`
+say where. Beside it:
+
+voice         PROCESS#{process}    with the sort key METADATA: when it was last heard of, in the index of what lives; with others: which
+sessions                           sessions it is asked to end, each until expiresAt
 """
 
 from collections.abc import Callable
@@ -105,6 +111,19 @@ def connections_table(name: str = "airium-websocket-connections") -> TableDefini
             Index("UserIndex", "userId", "createdAt"),
             Index("StatusIndex", "status", "lastActivity"),
             Index("OperationsIndex", "operationsDay", "at"),
+        ),
+        stream=None,
+    )
+
+
+def voice_sessions_table(name: str = "airium-voice-sessions") -> TableDefinition:
+    """Return the definition of the table of voice sessions under the name that this installation gives it."""
+    return TableDefinition(
+        name,
+        (
+            Index("ConnectionIndex", "connectionId", "createdAt"),
+            Index("UserIndex", "userId", "createdAt"),
+            Index("LiveIndex", "liveOn", "liveSince"),
         ),
         stream=None,
     )
