@@ -23,8 +23,8 @@ What the tables of the companion hold lies in partitions of its patients, PATIEN
 others its relatives (RELATIVE#{id}), the steps of its routine (ROUTINE#{id}), and its reminders (REMINDER#{id}; only open ones carry
 `openOf`, the patient's id).
 
-The voice sessions table has one public kind of record, VOICE#{id} with the sort key METADATA; while a session lives, `liveOn` and `liveSince`
-say where. Beside it:
+The voice sessions table has one public kind of record, VOICE#{id} with the sort key METADATA; while a session lives, `liveOn` and
+`liveSince` say where. Beside it:
 
 voice         PROCESS#{process}    with the sort key METADATA: when it was last heard of, in the index of what lives; with others: which
 sessions                           sessions it is asked to end, each until expiresAt
