@@ -5,7 +5,7 @@ That a store is away is no reason not to start: what is to be written waits, and
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -13,8 +13,10 @@ from aiohttp import web
 from api.health import Check
 from api.operations import Operation
 from config import Settings
+from object_parts import open_objects
 from publishing.interfaces import AlertSender, EventPublisher, Silent
 from session.interfaces import Attendance, AudioAttendance
+from storage.objects import ObjectStore
 from storage.table import Database
 from telemetry.counters import Counters
 
@@ -43,9 +45,12 @@ class Ground:
     """Of /ready."""
     publisher: EventPublisher = field(default_factory=Silent)
     alerts: AlertSender = field(default_factory=Silent)
+    objects: ObjectStore | None = None
+    """Recordings and other sound; None where the settings name no place for them."""
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:
     """Open everything that the settings ask for."""
-    del ground
-    return RecordParts()
+    objects = await open_objects(ground.settings, ground.resources, ground.checks)
+    ground, parts = replace(ground, objects=objects), RecordParts()
+    return parts

@@ -1,8 +1,11 @@
 """Settings of what outlives a conversation: records, recordings, events and alerts."""
 
+# ruff: noqa: RUF009 - the calls in the dataclass make fields, one each
 from dataclasses import dataclass
+from pathlib import Path
 
 import setting_values as read
+from storage.recordings import RecordAudio, RecordingFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,4 +36,64 @@ class RecordSettings:
         "How often the companion may send for the people who look after a patient within one conversation.",
         read.number(0, 20),
         3,
+    )
+    audio_bucket: str = read.setting(
+        "AUDIO_STORAGE_BUCKET",
+        "S3 bucket of recordings and other sound, like airium-audio-storage-{account}-{region}; without it they are in RECORDINGS_DIR.",
+        read.bucket,
+        "",
+    )
+    audio_kms_key: str = read.setting(
+        "AUDIO_STORAGE_KMS_KEY",
+        "KMS key that S3 encrypts them with: its id, ARN or alias; without it S3 does so with keys of its own (SSE-S3).",
+        read.text,
+        "",
+    )
+    s3_endpoint: str | None = read.setting(
+        "AWS_ENDPOINT_URL_S3", "Endpoint of S3 instead of the region's own.", read.endpoint, None, shown=""
+    )
+    recordings_folder: Path | None = read.setting(
+        "RECORDINGS_DIR",
+        "Folder of recordings and other sound, where AUDIO_STORAGE_BUCKET names no bucket; with --local it is .local/recordings.",
+        read.path,
+        None,
+        shown="",
+    )
+    recordings_keys: tuple[bytes, ...] = read.setting(
+        "RECORDINGS_KEY",
+        "Secret that links into that folder are signed with: 32 bytes in base64. Of several, split by commas, the first signs and all are "
+        "known. With --local it is a file in .local/.",
+        read.keys,
+        (),
+        shown="",
+        secret=True,
+    )
+    record_audio: RecordAudio = read.setting(
+        "RECORD_AUDIO",
+        "Which conversations are recorded as sound: off, none; assistant, those of assistants whose file says so; all.",
+        read.choice(RecordAudio),
+        RecordAudio.ASSISTANT,
+    )
+    recording_format: RecordingFormat = read.setting(
+        "RECORDING_FORMAT",
+        "How: webm or ogg, Opus at 48 kbit/s; flac; or wav, which it is where PyAV is not installed.",
+        read.choice(RecordingFormat),
+        RecordingFormat.WEBM,
+    )
+    recording_part_seconds: int = read.setting(
+        "RECORDING_PART_SECONDS",
+        "How often what was recorded is stored: a crash loses this much, and two seconds.",
+        read.number(1, 60),
+        5,
+        unit="seconds",
+    )
+    recordings_at_once: int = read.setting(
+        "RECORDINGS_AT_ONCE", "Conversations that are recorded at once; those beyond are not, and are counted.", read.number(1, 10_000), 50
+    )
+    recording_days: int = read.setting(
+        "RECORDING_DAYS",
+        "How long recordings are kept in RECORDINGS_DIR; in a bucket, its lifecycle rule says so.",
+        read.number(1, 3_650),
+        30,
+        unit="days",
     )

@@ -92,6 +92,13 @@ def issuer(value: str) -> str:
     return address
 
 
+def bucket(value: str) -> str:
+    """Return the name of an S3 bucket."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value) is None or ".." in value:  # S3 user guide, "Bucket naming rules"
+        raise ValueError("must be the name of a bucket: 3 to 63 small letters, digits, dots and hyphens")
+    return value
+
+
 def names(value: str) -> tuple[str, ...]:
     """Return names that are separated by commas."""
     return tuple(part.strip() for part in value.split(",") if part.strip())

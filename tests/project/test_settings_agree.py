@@ -40,7 +40,7 @@ def test_compose_gives_the_server_every_variable() -> None:
 def test_compose_can_be_told_only_what_is_a_setting() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
-    assert set(re.findall(r"\$\{([A-Z_]+)", text)) <= set(variables())
+    assert set(re.findall(r"\$\{([A-Z0-9_]+)", text)) <= set(variables())
 
 
 def test_defaults_in_compose_are_those_of_the_settings() -> None:
