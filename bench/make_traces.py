@@ -115,10 +115,14 @@ class SlowTools:
         """Return the specs."""
         return self._tools.specs(names)
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
+    async def run(
+        self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = ""
+    ) -> ToolOutcome:
         """Run a tool, after a pause."""
         await asyncio.sleep(SLOW_SECONDS)
-        return await self._tools.run(session_id=session_id, tool_use_id=tool_use_id, name=name, arguments=arguments, caller=caller)
+        return await self._tools.run(
+            session_id=session_id, tool_use_id=tool_use_id, name=name, arguments=arguments, caller=caller, patient_id=patient_id
+        )
 
     def forget(self, session_id: str) -> None:
         """Forget a session."""

@@ -94,7 +94,9 @@ class NoTools:
         del names
         return ()
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
+    async def run(
+        self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = ""
+    ) -> ToolOutcome:
         """Run nothing."""
         raise NotImplementedError
 

@@ -5,7 +5,7 @@ SessionError
 │                        UnsupportedFormat, UnknownPatient,
 │                        ResumeRefused, UnknownCall
 ├── AuthenticationError  who the client is: NotAuthenticated, TokenExpired, Forbidden, AuthUnavailable
-├── AdmissionError       not now: ServerBusy, ServerLeaving, TooMany
+├── AdmissionError       not now: ServerBusy, ServerLeaving, TooMany, PatientsUnavailable
 ├── ModelFailure         the model: ModelRefused, ModelBusy, ModelUnreachable, ModelTimeLimit, ModelLost, ContentBlocked
 └── InternalError        our own bug
 """
@@ -183,6 +183,13 @@ class ModelFailure(SessionError):
 
     code, close_code, status, retryable = "model_lost", 1011, 502, True
     message = "The connection to the assistant was lost. Please start again."
+
+
+class PatientsUnavailable(AdmissionError):
+    """Who the patient is cannot be looked up now, so that nobody can be sure whom the session would be with."""
+
+    code, message = "patients_unavailable", "The patient's record cannot be reached. Please try again in a moment."
+    waits = 5
 
 
 class ModelLost(ModelFailure):

@@ -40,6 +40,8 @@ class Start:
     """Tools that the client runs: a call is told as ToolStarted and answered with SubmitToolResult."""
 
 
+    patient_id: str = ""
+    """Whom the session is with, as the server has found out: tools look up and change what belongs to nobody else."""
 @dataclass(frozen=True, slots=True)
 class SendAudio:
     """The user's microphone: an even number of bytes at the session's input rate."""

@@ -76,7 +76,9 @@ class ToolRunner(Protocol):
             KeyError: there is no such tool.
         """
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
+    async def run(
+        self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = ""
+    ) -> ToolOutcome:
         """Run one tool call.
 
         Args:
@@ -85,6 +87,7 @@ class ToolRunner(Protocol):
             name: of the tool.
             arguments: the model's JSON text, unchecked.
             caller: whom attempts are counted for over sessions: a user, or an address; empty for nobody in particular.
+            patient_id: whose records the call may reach; empty for no patient's. Never what the model or the client says.
         """
 
     def forget(self, session_id: str) -> None:

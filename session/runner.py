@@ -436,7 +436,8 @@ class SessionRunner:
     async def _run_tool(self, tool_use_id: str, name: str, arguments: str) -> None:
         started_at = self._clock.now()
         call = {"tool_use_id": tool_use_id, "name": name, "arguments": arguments}
-        outcome = await self._tools.run(session_id=self.session_id, caller=self.client.caller, **call)
+        patient_id = self.origin.plan.start.patient_id if self.origin is not None else ""
+        outcome = await self._tools.run(session_id=self.session_id, caller=self.client.caller, patient_id=patient_id, **call)
         duration_ms = round((self._clock.now() - started_at) * 1_000)
         tool = None if outcome.error_code == UNKNOWN_TOOL else name  # a made-up name can hold the user's words
         log.info("tool.finished", tool=tool, error_code=outcome.error_code, duration_ms=duration_ms)

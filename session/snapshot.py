@@ -148,7 +148,7 @@ def _snapshot(read: _Members) -> SessionSnapshot:
     return SessionSnapshot(
         session_id=read.text("session_id"),
         start=_start(read.part("start")),
-        history=_turns(read),
+        history=_turns(read, "history"),
         turns=read.count("turns"),
         answered=_texts(read.values("answered")),
         untold=tuple(_pair(value) for value in read.values("untold")),
@@ -175,7 +175,9 @@ def _start(read: _Members) -> Start:
         input_hertz=read.count("input_hertz"),
         output_hertz=read.count("output_hertz"),
         context=read.maybe_text("context") or "",
-        history=_turns(read),
+        patient_id=read.maybe_text("patient_id") or "",
+        history=_turns(read, "history"),
+        memory=_turns(read, "memory"),
         client_tools=tuple(
             ToolSpec(tool.text("name"), tool.text("description"), tool.text("input_schema")) for tool in read.parts("client_tools")
         ),
@@ -186,8 +188,8 @@ def _inference(read: _Members) -> InferenceConfiguration:
     return InferenceConfiguration(read.count("max_tokens"), read.number("top_p"), read.number("temperature"))
 
 
-def _turns(read: _Members) -> tuple[HistoryTurn, ...]:
-    return tuple(HistoryTurn(Role(turn.text("role")), turn.text("text")) for turn in read.parts("history"))
+def _turns(read: _Members, name: str) -> tuple[HistoryTurn, ...]:
+    return tuple(HistoryTurn(Role(turn.text("role")), turn.text("text")) for turn in read.parts(name))
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:

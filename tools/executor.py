@@ -107,7 +107,9 @@ class ToolExecutor:
         """
         return tuple(self._registry.spec(name) for name in names)
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolAnswer:
+    async def run(
+        self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = ""
+    ) -> ToolAnswer:
         """Run one tool call and return its answer; the same call again gets the same answer without being run again.
 
         An answer that says "try again" (time-out, store away, too busy) is not kept, so that trying again can help. A call that ended
@@ -117,7 +119,7 @@ class ToolExecutor:
         while True:
             session = self._session(session_id)
             if (known := session.calls.get(tool_use_id)) is None:
-                call = ToolCall(session_id, tool_use_id, _request_id(session_id, tool_use_id), caller)
+                call = ToolCall(session_id, tool_use_id, _request_id(session_id, tool_use_id), caller, patient_id)
                 return await self._lead(session, call, name, arguments)
             await asyncio.wait([known])
             if not known.cancelled():

@@ -36,6 +36,8 @@ class ToolCall:
     """32 characters, the same whenever this call is made again: what makes a repeated call harmless."""
     caller: str = ""
     """Whom attempts are counted for over sessions, `user:eva` or `address:192.0.2.7`; empty for nobody in particular."""
+    patient_id: str = ""
+    """Whose records the call may reach, as the session has it; empty in a session with no patient."""
 
 
 @dataclass(frozen=True, slots=True)

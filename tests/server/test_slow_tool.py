@@ -30,10 +30,14 @@ class HeldTools:
         """Return the specs."""
         return self._executor.specs(names)
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolAnswer:
+    async def run(
+        self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = ""
+    ) -> ToolAnswer:
         """Run a tool when the store answers."""
         await self.answers.wait()
-        return await self._executor.run(session_id=session_id, tool_use_id=tool_use_id, name=name, arguments=arguments, caller=caller)
+        return await self._executor.run(
+            session_id=session_id, tool_use_id=tool_use_id, name=name, arguments=arguments, caller=caller, patient_id=patient_id
+        )
 
     def forget(self, session_id: str) -> None:
         """Drop what is remembered."""

@@ -254,7 +254,7 @@ class ScriptedTools:
         """Return a spec for each name."""
         return tuple(replace(LOOK_UP, name=name) for name in names)
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> Outcome:
+    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = "") -> Outcome:
         """Wait for `finish`."""
         self.calls[tool_use_id] = asyncio.get_running_loop().create_future()
         try:

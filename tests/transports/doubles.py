@@ -130,7 +130,9 @@ class NoTools:
     def specs(self, names: Sequence[str]) -> tuple[ToolSpec, ...]:
         return ()
 
-    async def run(self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "") -> ToolOutcome:
+    async def run(
+        self, *, session_id: str, tool_use_id: str, name: str, arguments: str, caller: str = "", patient_id: str = ""
+    ) -> ToolOutcome:
         raise NotImplementedError
 
     def forget(self, session_id: str) -> None:
@@ -161,7 +163,7 @@ def denied() -> ModelError:
     return ModelError("model_access_denied", Remedy.FATAL_CONFIG, "You don't have access")
 
 
-def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
+def registry_of(model: ScriptedModel, max_sessions: int = 3, idle_seconds: float = 0.0) -> SessionRegistry:
     profile: AssistantProfile = parse_assistant(ASSISTANT)
     return SessionRegistry(
         model=model,
@@ -171,6 +173,7 @@ def registry_of(model: ScriptedModel, max_sessions: int = 3) -> SessionRegistry:
         observers=(),
         clock=LoopClock(),
         max_sessions=max_sessions,
+        idle_seconds=idle_seconds,
     )
 
 
@@ -193,9 +196,10 @@ async def running_server(
     provisions: Provisions | None = None,
     directory: Directory | None = None,
     ping_seconds: float = 20,
+    idle_seconds: float = 0.0,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
-    registry = registry_of(model, max_sessions)
+    registry = registry_of(model, max_sessions, idle_seconds)
     counters = Counters()
     sockets = listen("127.0.0.1", 0)
     server = WebSocketServer(
