@@ -205,10 +205,14 @@ def tokens_in(request: Request) -> set[str]:
     """Return the tokens of a handshake: of its Authorization headers and of the subprotocols that it offers."""
     headers = [value.partition(" ") for value in request.headers.get_all("Authorization")]
     found = {token.strip() for scheme, _, token in headers if scheme.lower() == "bearer"}
-    for value in request.headers.get_all("Sec-WebSocket-Protocol"):
-        for name in (part.strip() for part in value.split(",")):
-            found.update(name.removeprefix(prefix) for prefix in TOKEN_SUBPROTOCOLS if name.startswith(prefix))
+    for name in offered_by(request):
+        found.update(name.removeprefix(prefix) for prefix in TOKEN_SUBPROTOCOLS if name.startswith(prefix))
     return found
+
+
+def offered_by(request: Request) -> list[str]:
+    """Return the subprotocols that a handshake offers."""
+    return [part.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol") for part in value.split(",")]
 
 
 def claimed_user(request: Request | None) -> str:

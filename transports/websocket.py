@@ -20,12 +20,14 @@ from session.registry import SessionRegistry
 from telemetry.counters import Counters
 from transports.admission import Admission
 from transports.attachments import Adopter, Attachments
-from transports.authentication import Gate, without_tokens
+from transports.authentication import Gate, offered_by, without_tokens
 from transports.connection import Connection
 from transports.dialects.binary import SUBPROTOCOL
 from transports.dialects.detection import Clocks
 from transports.dialects.realtime import SUBPROTOCOL as REALTIME_SUBPROTOCOL
 from transports.directory import Directory, LiveConnection
+from transports.event_channels import EventDesk
+from transports.event_messages import SUBPROTOCOL as EVENTS_SUBPROTOCOL
 from transports.first_request import FrontDoor, LaterConnection, PlainHttp
 from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
@@ -62,6 +64,7 @@ class WebSocketServer:
         adopter: finds sessions that other processes had.
         directory: knows the open connections.
         provisions: what some dialects need beside sessions; stays the caller's to close.
+        events: serves clients that follow events; None turns them away.
         open_seconds: a client that takes longer to say what it wants is dropped.
         ping_seconds: how often a client is asked whether it is still there, and how long it may take to answer.
     """
@@ -81,6 +84,7 @@ class WebSocketServer:
         limits: Limits = NO_LIMITS,
         directory: Directory | None = None,
         provisions: Provisions | None = None,
+        events: EventDesk | None = None,
         open_seconds: float = OPEN_SECONDS,
         ping_seconds: float | None = None,
     ) -> None:
@@ -97,6 +101,7 @@ class WebSocketServer:
         self._admission = Admission(limits, counters, clock)
         self._directory = directory or Directory()
         self._provisions = provisions or Provisions()
+        self._events = events
         self._open_seconds = open_seconds
         self._ping_seconds = PING_SECONDS if ping_seconds is None else ping_seconds
         self._door = FrontDoor(plain, self._admission, counters, open_seconds)
@@ -143,6 +148,9 @@ class WebSocketServer:
     async def _serve_connection(self, connection: ServerConnection) -> None:
         connection_id = secrets.token_hex(CONNECTION_ID_BYTES)
         with structlog.contextvars.bound_contextvars(connection=connection_id):
+            if self._events is not None and connection.subprotocol == EVENTS_SUBPROTOCOL:
+                await self._events.serve(connection, self._gate)
+                return
             realtime = realtime_dialect(connection, self._registry, self._clocks)
             standing = await self._gate.enter(connection, self._clocks, realtime)
             if standing is None:
@@ -171,6 +179,9 @@ class WebSocketServer:
         if not self._origins.allows(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             self._counters.add("origin_refused")
             return refuse(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect; see ALLOWED_ORIGINS.")
+        if EVENTS_SUBPROTOCOL in offered_by(request):
+            is_off = self._events is None
+            return refuse(HTTPStatus.NOT_FOUND, "This server has no events; see EVENTS.") if is_off else None  # asked once it is open
         return await self._gate.admit(connection, request)
 
     def _origin_of(self, connection: ServerConnection) -> tuple[str, str]:
@@ -187,7 +198,7 @@ def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprot
 
     Browsers give up when they offer some and none is taken: beside a token any other one is.
     """
-    for own in (SUBPROTOCOL, REALTIME_SUBPROTOCOL):
+    for own in (EVENTS_SUBPROTOCOL, SUBPROTOCOL, REALTIME_SUBPROTOCOL):
         if own in offered:
             return Subprotocol(own)
     others = without_tokens(offered)
