@@ -11,6 +11,7 @@ from s2s.models import ModelCapabilities
 from session.client_tools import ANSWER_SECONDS, check_client_tools
 from session.errors import NotAllowed
 from session.events import HistoryTurn, Start
+from session.keeping import Keeping, parse_keeping
 
 CLIENT_CHOICES = frozenset({"prompt", "voice", "inference", "endpointing", "history", "tools"})
 """What `client_may_set` can hold. The language is always the client's choice among those that the assistant speaks."""
@@ -51,6 +52,7 @@ class AssistantProfile:
     hidden_markers: tuple[str, ...]
     """Texts that the prompt makes the model write and that nobody shall read, for instance [FINAL]."""
     acknowledge_after_seconds: float = ACKNOWLEDGE_AFTER_SECONDS
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class SessionPlan:
     """Tools that the client runs."""
     client_tool_seconds: float = ANSWER_SECONDS
     """How long it may take for a call."""
+    idle_seconds: float = 0.0
+    """Without a sound or a word of either side the session ends after this time; 0 never."""
 
 
 def parse_assistant(text: str) -> AssistantProfile:
@@ -101,6 +105,7 @@ def parse_assistant(text: str) -> AssistantProfile:
             endpointing=Endpointing(data["endpointing"]) if "endpointing" in data else None,
             hidden_markers=_texts(data, "hidden_markers"),
             acknowledge_after_seconds=_parse_patience(data.get("acknowledge_after_seconds", ACKNOWLEDGE_AFTER_SECONDS)),
+            keeping=parse_keeping(data),
         )
     except KeyError as error:
         raise AssistantError(f"missing: {error.args[0]}") from error
@@ -161,7 +166,7 @@ def plan_session(
         hidden_markers=profile.hidden_markers,
         input_hertz=start.input_hertz,
         output_hertz=start.output_hertz,
-        history=start.history if "history" in may else (),
+        history=(*start.memory, *(start.history if "history" in may else ())),
         acknowledgement=own.acknowledgement if model.text_turns and model.async_tools else "",
         acknowledge_after_seconds=profile.acknowledge_after_seconds,
         start=replace(start, language=language),

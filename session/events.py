@@ -36,12 +36,14 @@ class Start:
     history: tuple[HistoryTurn, ...] = ()
     context: str = ""
     """What the server knows of whom it talks to, never the client's own words; the model is told it after the prompt."""
+    memory: tuple[HistoryTurn, ...] = ()
+    """What the server remembers of the user's earlier conversations; the model is told it before `history`."""
     client_tools: tuple[ToolSpec, ...] = ()
     """Tools that the client runs: a call is told as ToolStarted and answered with SubmitToolResult."""
-
-
     patient_id: str = ""
     """Whom the session is with, as the server has found out: tools look up and change what belongs to nobody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class SendAudio:
     """The user's microphone: an even number of bytes at the session's input rate."""
@@ -109,6 +111,8 @@ class EndReason(StrEnum):
     """The token of the client has expired, and no new one came."""
     CLIENT_LOST = "client_lost"
     """The client lost its connection and did not come back in time."""
+    IDLE = "idle"
+    """Neither side said anything for too long; a SessionFailed event came before."""
     FAILED = "failed"
     """A SessionFailed event came before."""
 

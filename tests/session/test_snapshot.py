@@ -33,6 +33,7 @@ starts = st.builds(
     input_hertz=st.sampled_from([8_000, 16_000, 24_000]),
     output_hertz=st.sampled_from([8_000, 16_000, 24_000]),
     history=turns,
+    memory=turns,
     context=texts,
 )
 snapshots = st.builds(
