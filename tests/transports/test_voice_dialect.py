@@ -125,6 +125,26 @@ def test_what_a_recorder_encodes_is_sent_to_the_decoder_in_order(audio_format: s
     assert [first, second, third] == [SendEncoded("webm", 1, b"head"), SendEncoded("webm", 1, b"tail"), SendEncoded("webm", 2, b"head")]
 
 
+@pytest.mark.req("S2-10", "S0-18")
+@pytest.mark.parametrize(
+    ("audio_format", "encoding"),
+    [
+        ("mp3", "mp3"),
+        ("audio/mpeg", "mp3"),
+        ("wav", "wav"),
+        ("audio/x-wav; codecs=1", "wav"),
+        ("OGG", "ogg"),
+        ("audio/ogg;codecs=opus", "ogg"),
+        ("opus", "webm"),
+    ],
+)
+def test_recordings_of_other_formats_are_sent_to_their_decoder(audio_format: str, encoding: str) -> None:
+    talk = started(encoding, audioFormat=audio_format)
+    sent, _ = say(talk, "voice_data", audioData=b64(b"head"))
+
+    assert sent == SendEncoded(encoding, 1, b"head")
+
+
 @pytest.mark.req("S2-28")
 @pytest.mark.parametrize("audio", ["no base64!", "", None, 7, b64(b"odd")])
 def test_audio_that_is_none_is_refused(audio: object) -> None:

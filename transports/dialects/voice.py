@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 
+from audio.formats import MEDIA_TYPES, Format
 from s2s.limits import RATES_HERTZ, clean_text
 from session.errors import NotAllowed, ServerLeaving, SessionError, UnknownEvent, UnsupportedFormat, WrongOrder
 from session.events import EndReason, Interrupt, SendAudio, SendText, SessionEnded, SessionEvent, SessionFailed, Start, StopAudio
@@ -17,8 +18,11 @@ from transports.dialects.voice_output import Recorder, VoiceOutput
 
 TEXT_LIMIT_BYTES: Final = 4_000
 """What a session takes as one typed turn."""
-WEBM: Final = "webm"
-_ENCODINGS: Final[Mapping[str, str]] = {"webm": WEBM, "audio/webm": WEBM, "opus": WEBM}
+_ENCODINGS: Final[Mapping[str, str]] = {
+    **{media: encoding.value for media, encoding in MEDIA_TYPES.items()},
+    **{media.partition("/")[2]: encoding.value for media, encoding in MEDIA_TYPES.items()},
+    "opus": Format.WEBM.value,
+}
 """Names of formats that are decoded before the session gets them; parameters such as `;codecs=opus` are left aside."""
 _PCM: Final = frozenset({"pcm", "lpcm", "pcm16", "audio/pcm", "audio/lpcm", "audio/l16"})
 _DEFAULT_FORMAT: Final = "webm"
@@ -145,7 +149,7 @@ class VoiceDialect:
             return encoding
         if encoding:
             raise UnsupportedFormat(
-                "This server has no decoder for WebM: send pcm, or have PyAV installed on the server (requirements-webm.txt)."
+                f"This server has no decoder for {encoding}: send pcm, or have PyAV installed on the server (requirements-webm.txt)."
             )
         raise UnsupportedFormat(f"This server reads {', '.join((*sorted(self._encodings), 'pcm'))}.")
 

@@ -39,7 +39,10 @@ _CLIENT: Final = (
         "Open the microphone, and with it the conversation.",
         {},
         {
-            "audioFormat": {"type": "string", "description": "pcm, or webm where the server decodes it; webm when left out."},
+            "audioFormat": {
+                "type": "string",
+                "description": "pcm, wav, and webm, ogg, mp3 where the server decodes them; webm if left out.",
+            },
             "sampleRate": RATE,
             "sessionId": _NAME,
             "assistant": _NAME,
