@@ -274,6 +274,7 @@ async def build(
             keeper=None if database is None else await open_keeper(settings, database, resources, counters),
             quota=stream_quota(settings, model, counters),
             client_tool_seconds=settings.client_tool_seconds,
+            idle_seconds=settings.session_idle_seconds,
             attendances=written.attendances,
             audio_attendances=written.audio_attendances,
         )

@@ -380,6 +380,13 @@ class Settings(RecordSettings):
         30,
         unit="seconds",
     )
+    session_idle_seconds: int = read.setting(
+        "SESSION_IDLE_SECONDS",
+        "How long a conversation lasts in which neither side says anything; sound of an open microphone counts. 0 is for ever.",
+        read.number(0, 86_400),
+        300,
+        unit="seconds",
+    )
     client_tool_seconds: int = read.setting(
         "CLIENT_TOOL_SECONDS",
         "How long a client may take for a call of one of its own tools; then the model is told that it did not answer.",

@@ -2,6 +2,7 @@
 
 import structlog
 
+from session.errors import SessionIdle
 from session.events import Interrupted, SessionContinued, SessionEnded, SessionEvent, SessionFailed, SessionStarted, ToolFinished
 from session.interfaces import Clock
 from telemetry.counters import Counters
@@ -33,6 +34,9 @@ class SessionLog:
                 log.info("session.started", session_id=session_id, **chosen)
             case SessionContinued():
                 self._started_at.setdefault(session_id, self._clock.now())  # one that another process began
+            case SessionFailed(code=SessionIdle.code):  # nothing has failed
+                self._failures[session_id] = event.code
+                self._counters.add("session_idle")
             case SessionFailed():
                 self._failures[session_id] = event.code
                 self._counters.add("session_failed")

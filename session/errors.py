@@ -2,7 +2,7 @@
 
 SessionError
 ├── ClientError          the client can mend it: BadFrame, UnknownEvent, WrongOrder, InvalidAudio, TooLarge, TooSlow, NotAllowed,
-│                        UnsupportedFormat, UnknownPatient,
+│                        UnsupportedFormat, UnknownPatient, SessionIdle,
 │                        ResumeRefused, UnknownCall
 ├── AuthenticationError  who the client is: NotAuthenticated, TokenExpired, Forbidden, AuthUnavailable
 ├── AdmissionError       not now: ServerBusy, ServerLeaving, TooMany, PatientsUnavailable
@@ -89,6 +89,13 @@ class TooSlow(ClientError):
 
     code, close_code, status, message = "client_stalled", 1013, 408, "The connection is too slow for the conversation."
     retryable = True
+
+
+class SessionIdle(ClientError):
+    """Neither side has said anything for SESSION_IDLE_SECONDS: the conversation ends, so that it holds no stream of the model for ever."""
+
+    code, close_code, status = "session_idle", 4408, 408
+    message = "Nobody has said anything for a long time. Please start a new conversation."
 
 
 class UnsupportedFormat(ClientError):
@@ -178,18 +185,18 @@ class TooMany(AdmissionError):
     waits = 5
 
 
-class ModelFailure(SessionError):
-    """The model's stream."""
-
-    code, close_code, status, retryable = "model_lost", 1011, 502, True
-    message = "The connection to the assistant was lost. Please start again."
-
-
 class PatientsUnavailable(AdmissionError):
     """Who the patient is cannot be looked up now, so that nobody can be sure whom the session would be with."""
 
     code, message = "patients_unavailable", "The patient's record cannot be reached. Please try again in a moment."
     waits = 5
+
+
+class ModelFailure(SessionError):
+    """The model's stream."""
+
+    code, close_code, status, retryable = "model_lost", 1011, 502, True
+    message = "The connection to the assistant was lost. Please start again."
 
 
 class ModelLost(ModelFailure):

@@ -54,6 +54,7 @@ from session.errors import (
     InvalidAudio,
     NotAllowed,
     SessionError,
+    SessionIdle,
     TooLarge,
     TooSlow,
     WrongOrder,
@@ -77,8 +78,10 @@ from session.events import (
     ToolAnswered,
     ToolFinished,
 )
+from session.figures import figures
 from session.hearing import Ear, Hearing, live_ear
 from session.history import call_words
+from session.idleness import Idleness
 from session.life_cycle import LIFE_CYCLE, State, Step
 from session.opening import Wording
 from session.presence import Presence
@@ -148,6 +151,7 @@ class SessionMachine:
         self._wording = Wording(plan, tools, new_name, limits)
         self._calls = Calls()
         self._client_calls = ClientCalls(plan.client_tools, plan.client_tool_seconds)
+        self._idleness = Idleness(plan.idle_seconds, self._calls, playback)
         self._drops = Drops()
         self._untold: list[Effect] = []
         self._hearing = Hearing(plan.input_hertz, listens_itself=not plan.takes_text, ear=ear)
@@ -192,6 +196,7 @@ class SessionMachine:
         wanted = [self._presence.deadline] if self._presence.is_away else []
         if self.state is not State.CONNECTING:
             wanted += (self._silence.due_at, self._streams.deadline, self._acknowledgement.due_at, self._client_calls.deadline)
+            wanted.append(self._idleness.deadline)
             if (hung_at := self._hung_at) is not None:
                 wanted.append(hung_at)
         if self._departure.is_asked:
@@ -207,6 +212,7 @@ class SessionMachine:
         if self.state is State.CLOSED and not isinstance(given, ClientLost | ClientBack):  # its last words wait for the client
             return []
         effects = self._take(given, now)
+        self._idleness.take(given, now)
         if self.state in (State.CONNECTING, State.CLOSED):
             return effects
         if self._calls.has_untold:
@@ -246,14 +252,18 @@ class SessionMachine:
     def _move(self, step: Step) -> None:
         self.state = LIFE_CYCLE.get((self.state, step), self.state)
 
+    def _begin(self, now: float) -> None:
+        self._move(Step.OPENED)
+        self._silence.begin(now)
+        self._idleness.begin(now)
+
     def _open_stream(self) -> list[Effect]:
         """Open the session's stream with the names that a command given before it has used already."""
         return [OpenStream(self._streams.current, self._wording.opening(self._plan.history))]
 
     def _adopted(self, now: float) -> list[Effect]:
         """Go on as if the stream had died just now; tools that ran are run again under their ids, which they know."""
-        self._move(Step.OPENED)
-        self._silence.begin(now)
+        self._begin(now)
         resumed = self._lost(StreamFailed(self._streams.current, ADOPTED_CODE, Remedy.RESUME), now)
         return [*resumed, *(effect for call in self._calls.running.values() for effect in self._start_tool(call.use, now))]
 
@@ -312,8 +322,7 @@ class SessionMachine:
         return [Emit(ModelOutput(event)), *self.turns.receive(event, now)]
 
     def _opened(self, now: float) -> list[Effect]:
-        self._move(Step.OPENED)
-        self._silence.begin(now)
+        self._begin(now)
         if self.turns.hung_at is not None:  # something was typed meanwhile
             self.turns.asked(now)
         plan, told = self._plan, self._untold
@@ -435,6 +444,8 @@ class SessionMachine:
     def _tick(self, now: float) -> list[Effect]:
         if self._presence.is_given_up(now):
             return self._finish(EndReason.CLIENT_LOST)
+        if self._idleness.is_over(now) and self.state is not State.CONNECTING:
+            return self._failed(SessionIdle(), reason=EndReason.IDLE)
         if self._departure.look(now) and (leaving := self._leave() if self._departure.is_over(now) else self._maybe_leave(now)):
             return leaving
         due = [effect for done in self._client_calls.overdue(now) for effect in self._tool_done(done, now)]
@@ -476,8 +487,8 @@ class SessionMachine:
     def _leave(self) -> list[Effect]:
         return self._finish(self._departure.reason, self._departure.close_code)
 
-    def _failed(self, error: SessionError, ref: str = "") -> list[Effect]:
-        flush, *ending = self._finish(EndReason.FAILED, error.close_code)
+    def _failed(self, error: SessionError, ref: str = "", reason: EndReason = EndReason.FAILED) -> list[Effect]:
+        flush, *ending = self._finish(reason, error.close_code)
         return [flush, Emit(error.event(ref)), *ending]
 
     def _finish(self, reason: EndReason, close_code: int = 1_000) -> list[Effect]:
@@ -485,13 +496,4 @@ class SessionMachine:
         return [Flush(self.turns.number), Emit(SessionEnded(reason, close_code, self._figures())), Finish()]
 
     def _figures(self) -> dict[str, int | float]:
-        return self.statistics.figures(
-            {
-                "audio_in_lost_ms": round(self._hearing.lost_ms),
-                "audio_out_dropped_ms": round(self._playback.dropped_ms),
-                "audio_out_flushed_ms": round(self._playback.flushed_ms + self._playback.waiting_ms),  # what waits goes with the end
-                "turns": self.turns.number,
-                "interruptions": self.turns.interruptions,
-                "resumptions": self._streams.resumption.attempts,
-            }
-        )
+        return figures(self.statistics, hearing=self._hearing, playback=self._playback, turns=self.turns, streams=self._streams)

@@ -43,6 +43,7 @@ class SessionRegistry:
         keeper: keeps sessions for other processes, and has theirs; None ends them with this one.
         quota: has sessions take turns at the model's streams; None opens each at once.
         client_tool_seconds: how long a client may take for a call of one of its tools.
+        idle_seconds: how long nobody may say anything; 0 is for ever.
         attendances: give each session observers of its own.
         audio_attendances: give it observers that listen to what is said.
     """
@@ -63,6 +64,7 @@ class SessionRegistry:
         keeper: SessionKeeper | None = None,
         quota: StreamQuota | None = None,
         client_tool_seconds: float = ANSWER_SECONDS,
+        idle_seconds: float = 0.0,
         attendances: Sequence[Attendance] = (),
         audio_attendances: Sequence[AudioAttendance] = (),
     ) -> None:
@@ -79,6 +81,7 @@ class SessionRegistry:
         self._keeper = keeper
         self._quota = quota
         self._client_tool_seconds = client_tool_seconds
+        self._idle_seconds = idle_seconds
         self._attendances = tuple(attendances)
         self._audio_attendances = tuple(audio_attendances)
         self._expected = 0
@@ -187,7 +190,7 @@ class SessionRegistry:
         if name not in self._assistants:
             raise NotAllowed(f"There is no assistant {name[:40]!r}.")
         wishes, model = replace(start, assistant=name), capabilities(self._model.model_id)
-        plan = plan_session(self._assistants[name], wishes, model, self._client_tool_seconds)
+        plan = replace(plan_session(self._assistants[name], wishes, model, self._client_tool_seconds), idle_seconds=self._idle_seconds)
         origin = Origin(
             session_id=session_id,
             model_id=self._model.model_id,

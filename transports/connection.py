@@ -22,6 +22,7 @@ from session.errors import (
     InternalError,
     NotAuthenticated,
     SessionError,
+    SessionIdle,
     TokenExpired,
     TooLarge,
     TooMany,
@@ -65,7 +66,6 @@ STRIKES_LIMIT: Final = 20
 """Unusable messages after which the connection is closed; no client in the field sends one."""
 IDLE_SECONDS: Final = 600.0
 """A connection without a session is closed after this time."""
-IDLE_CLOSE_CODE: Final = 4408
 REPLACED_CLOSE_CODE: Final = 4409
 ACKNOWLEDGE_SECONDS: Final = 0.25
 """How often a client is told what has been taken: what it has to keep meanwhile is 8 KB of audio."""
@@ -217,7 +217,7 @@ class Connection:
                 return False
             return closed.rcvd is None or (bool(closed.rcvd_then_sent) and closed.rcvd.code not in GOODBYES)
         except TimeoutError:
-            await self._socket.close(IDLE_CLOSE_CODE, "no session for too long")
+            await self._socket.close(SessionIdle.close_code, "no session for too long")
         except _Leave as leave:
             await self._socket.close(leave.code, leave.reason)
         return False

@@ -8,7 +8,7 @@ from s2s import failures
 from session.errors import ClientError, InternalError, ModelLost, ModelRefused, NotAllowed, SessionError, TooMany, model_failure
 from session.events import SessionFailed
 
-CLOSE_CODES = {1000, 1008, 1009, 1011, 1012, 1013, 4401, 4403, 4429}
+CLOSE_CODES = {1000, 1008, 1009, 1011, 1012, 1013, 4401, 4403, 4408, 4429}
 
 
 def family(base: type[SessionError]) -> Iterator[type[SessionError]]:
