@@ -167,7 +167,9 @@ class VoiceSessions:
             if before.lives_on not in (None, ON_REQUEST, PARKED):
                 inbox = Key(_process(before.lives_on), f"END#{session_id}")
                 expires = int((now + _PROCESS_LIFE).timestamp())
-                writes.append(Put({PARTITION: inbox.partition, SORT: inbox.sort, "sessionId": session_id, TTL_ATTRIBUTE: expires}))
+                writes.append(
+                    Put({PARTITION: inbox.partition, SORT: inbox.sort, "sessionId": session_id, "reason": reason, TTL_ATTRIBUTE: expires})
+                )
             try:
                 await self.table.transact(writes)
             except ConditionFailed:
@@ -230,14 +232,14 @@ class VoiceSessions:
         """Say that a process has ended and has no sessions any more."""
         await self.table.delete(Key(_process(process), METADATA))
 
-    async def take_requests(self, process: str) -> tuple[str, ...]:
-        """Return the sessions that others want this process to end, each once."""
-        taken = []
+    async def take_requests(self, process: str) -> dict[str, str]:
+        """Return the sessions that others want this process to end, each once, with the reason."""
+        taken = {}
         async for item in pages(self.table, Query(_process(process), between=("END#", "END#~"))):
             read = Reader(item)
             await self.table.delete(Key(read.text(PARTITION), read.text(SORT)))
-            taken.append(read.text("sessionId"))
-        return tuple(taken)
+            taken[read.text("sessionId")] = read.text("reason")
+        return taken
 
     async def sweep(self) -> tuple[str, ...]:
         """End the sessions that nobody has any more; return which. Several may do it at once."""

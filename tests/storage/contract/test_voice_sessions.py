@@ -281,8 +281,8 @@ async def test_the_process_of_a_session_is_asked_once_to_end_it(sessions: VoiceS
     await sessions.end("s1", "client")
     await sessions.end("r1", "client")
 
-    assert await sessions.take_requests("p1") == ("s1",)
-    assert await sessions.take_requests("p1") == ()
+    assert await sessions.take_requests("p1") == {"s1": "client"}
+    assert await sessions.take_requests("p1") == {}
 
 
 @pytest.mark.req("S0-51")
