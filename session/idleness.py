@@ -10,7 +10,11 @@ from session.calls import Calls
 from session.continuation import NEVER
 from session.effects import Input, ModelEvent, ToolDone
 from session.events import SendAudio, SendText, SubmitToolResult
+from session.hearing import Ear
 from session.queues import PlaybackQueue
+
+LOOKS = 10
+"""How often it is looked, within the time that is borne, whether audio that came was any sound."""
 
 
 class Idleness:
@@ -20,29 +24,35 @@ class Idleness:
         seconds: how long that is borne; 0 is for ever.
         calls: nobody is idle while a tool runs,
         playback: or while there is something to hear.
+        ear: tells whether the user's audio is quiet.
     """
 
-    def __init__(self, seconds: float, calls: Calls, playback: PlaybackQueue) -> None:
+    def __init__(self, seconds: float, calls: Calls, playback: PlaybackQueue, ear: Ear) -> None:
         self._seconds = seconds or NEVER
         self._calls = calls
         self._playback = playback
-        self._since = 0.0
+        self._ear = ear
+        self._since = self._looked_at = 0.0
+        self._has_audio = False
+        """Since it was looked last."""
+        self._has_sounded = False
+        """The same."""
 
     @property
     def deadline(self) -> float:
         """When to ask `is_over`."""
-        return self._since + self._seconds
+        return min(self._since + self._seconds, self._looked_at + self._seconds / LOOKS)
 
     def begin(self, now: float) -> None:
         """Take note that the session listens from now on."""
-        self._since = now
+        self._since = self._looked_at = now
 
     def take(self, given: Input, now: float) -> None:
         """Take note of what somebody said."""
         match given:
             case SendAudio(pcm):
-                if pcm != bytes(len(pcm)):
-                    self._since = now
+                self._has_audio = True
+                self._has_sounded = self._has_sounded or pcm != bytes(len(pcm))
             case SendText() | SubmitToolResult() | ToolDone():
                 self._since = now
             case ModelEvent(event=AudioOutput() | TextOutput() | ToolUse()):
@@ -54,7 +64,15 @@ class Idleness:
         """Tell whether the session is to end."""
         if now < self.deadline:
             return False
-        if self._calls.running or self._playback.is_playing(now):
+        if self._calls.running or self._playback.is_playing(now) or self._heard_something():
             self._since = now
+        self._looked_at = now
+        return now >= self._since + self._seconds
+
+    def _heard_something(self) -> bool:
+        """Tell whether there was a sound since it was looked last."""
+        if not self._has_audio:
             return False
-        return True
+        is_quiet = self._ear(lambda: not self._has_sounded)
+        self._has_audio = self._has_sounded = False
+        return not is_quiet

@@ -151,7 +151,7 @@ class SessionMachine:
         self._wording = Wording(plan, tools, new_name, limits)
         self._calls = Calls()
         self._client_calls = ClientCalls(plan.client_tools, plan.client_tool_seconds)
-        self._idleness = Idleness(plan.idle_seconds, self._calls, playback)
+        self._idleness = Idleness(plan.idle_seconds, self._calls, playback, ear)
         self._drops = Drops()
         self._untold: list[Effect] = []
         self._hearing = Hearing(plan.input_hertz, listens_itself=not plan.takes_text, ear=ear)
@@ -444,7 +444,7 @@ class SessionMachine:
     def _tick(self, now: float) -> list[Effect]:
         if self._presence.is_given_up(now):
             return self._finish(EndReason.CLIENT_LOST)
-        if self._idleness.is_over(now) and self.state is not State.CONNECTING:
+        if self.state is not State.CONNECTING and self._idleness.is_over(now):
             return self._failed(SessionIdle(), reason=EndReason.IDLE)
         if self._departure.look(now) and (leaving := self._leave() if self._departure.is_over(now) else self._maybe_leave(now)):
             return leaving

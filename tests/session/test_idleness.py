@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.replay import Replay
 from s2s.errors import Remedy
 from session.effects import Begin, ClientLost, Finish, Input, StreamFailed, StreamOpened, Tick
 from session.events import (
@@ -17,8 +18,10 @@ from session.events import (
     StopAudio,
     SubmitToolResult,
 )
+from session.idleness import LOOKS
 from session.life_cycle import State
 from tests.session.doubles import PLAN, Conversation, Nova
+from tests.session.recorded import Recorded, origin_of
 from tests.session.test_client_tools import WEATHER
 
 LIMIT = 300.0
@@ -95,6 +98,8 @@ def test_an_open_microphone_counts_for_as_long_as_it_is_open() -> None:
         talk.give(SendAudio(NOISE * 50))
 
         assert wait(talk, 1.0)
+    assert wait(talk, LIMIT - 1.0)
+    assert not wait(talk, LIMIT / LOOKS + 1.0)
 
 
 def test_nobody_is_idle_while_a_tool_of_the_client_runs() -> None:
@@ -131,6 +136,20 @@ def test_a_client_that_is_away_for_too_long_is_lost_and_not_idle() -> None:
     ended = [event for event in talk.told if isinstance(event, SessionEnded)]
 
     assert [event.reason for event in ended] == [EndReason.CLIENT_LOST]
+
+
+@pytest.mark.parametrize(("pcm", "lives"), [(NOISE, True), (bytes(640), False)])
+def test_a_trace_in_which_audio_is_silence_replays_as_it_was(pcm: bytes, *, lives: bool) -> None:
+    call = Recorded(origin_of(IDLE_PLAN))
+    call.begin()
+    for _ in range(round(LIMIT) + 10):
+        call.give(SendAudio(pcm * 50))
+        call.listen(1.0)
+    replay = Replay(call.data.splitlines(keepends=True))
+    replay.run()
+
+    assert (call.machine.state is not State.CLOSED) is lives
+    assert replay.first is None
 
 
 def test_one_that_still_waits_for_its_stream_is_not_idle() -> None:
