@@ -1,0 +1,111 @@
+"""A store that breaks once, after so many transactions: for rehearsals and tests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from scripts.upkeep.shapes import Difference, TableState
+from scripts.upkeep.store import Scanned, Store
+from storage.conditions import Condition, Update
+from storage.errors import StorageUnavailable
+from storage.table import Database, Key, Page, Query, Table, Write
+from storage.tables import TableDefinition
+from storage.values import Item
+
+
+class BreakingStore:
+    """A store of which one transaction fails.
+
+    Args:
+        store: that does everything else.
+        after: so many transactions.
+    """
+
+    def __init__(self, store: Store, *, after: int) -> None:
+        self._store = store
+        self.left = after
+
+    @property
+    def database(self) -> Database:
+        """The driver, with transactions that are counted."""
+        return _Breaking(self, self._store.database)
+
+    async def state(self, definition: TableDefinition) -> TableState | None:
+        """Return what a table looks like."""
+        return await self._store.state(definition)
+
+    async def scan(self, definition: TableDefinition, after: Key | None, limit: int) -> Scanned:
+        """Return the next records of a table."""
+        return await self._store.scan(definition, after, limit)
+
+    async def mend(self, definition: TableDefinition, difference: Difference) -> None:
+        """Put one thing right."""
+        await self._store.mend(definition, difference)
+
+    async def put_back(self, definition: TableDefinition, wire: dict[str, Any]) -> None:
+        """Write a record."""
+        await self._store.put_back(definition, wire)
+
+    async def back_up(self, definition: TableDefinition, name: str) -> str:
+        """Have the store keep a copy."""
+        return await self._store.back_up(definition, name)
+
+    async def aclose(self) -> None:
+        """Let everything go."""
+        await self._store.aclose()
+
+    def count(self) -> None:
+        """Count a transaction.
+
+        Raises:
+            StorageUnavailable: it is the one that fails.
+        """
+        self.left -= 1
+        if self.left == -1:
+            raise StorageUnavailable("broken on purpose")
+
+
+class _Breaking:
+    def __init__(self, breaking: BreakingStore, database: Database) -> None:
+        self._breaking = breaking
+        self._database = database
+
+    def table(self, definition: TableDefinition) -> Table:
+        return _BreakingTable(self._breaking, self._database.table(definition))
+
+    async def aclose(self) -> None:
+        await self._database.aclose()
+
+
+class _BreakingTable:
+    def __init__(self, breaking: BreakingStore, table: Table) -> None:
+        self._breaking = breaking
+        self._table = table
+
+    @property
+    def definition(self) -> TableDefinition:
+        return self._table.definition
+
+    async def get(self, key: Key) -> Item | None:
+        return await self._table.get(key)
+
+    async def put(self, item: Item, condition: Condition | None = None) -> None:
+        await self._table.put(item, condition)
+
+    async def update(self, key: Key, update: Update, condition: Condition | None = None) -> Item:
+        return await self._table.update(key, update, condition)
+
+    async def delete(self, key: Key, condition: Condition | None = None) -> None:
+        await self._table.delete(key, condition)
+
+    async def query(self, query: Query) -> Page:
+        return await self._table.query(query)
+
+    async def transact(self, writes: Sequence[Write]) -> None:
+        self._breaking.count()
+        await self._table.transact(writes)
+
+    async def create(self) -> bool:
+        return await self._table.create()
+
+    async def ping(self) -> None:
+        await self._table.ping()
