@@ -16,7 +16,7 @@ from session.continuation import JITTER_SECONDS
 from session.errors import NotAllowed, ServerBusy, ServerLeaving, SessionError
 from session.events import Start
 from session.hearing import live_ear
-from session.interfaces import Attendance, AudioAttendance, Clock, ModelClient, Observer, Recorder, ToolRunner
+from session.interfaces import Attendance, AudioAttendance, Clock, ModelClient, Observer, Recorder, SessionObserver, ToolRunner
 from session.keeper import PARK_RESERVE_SECONDS, SessionKeeper
 from session.label import SessionLabel
 from session.origin import Origin
@@ -130,15 +130,19 @@ class SessionRegistry:
         """Whether the sessions that live are as many as the processor can serve, whatever their number."""
         return self.live > 0 and self._is_overloaded()
 
-    def open(self, start: Start) -> SessionRunner:
+    def open(self, start: Start, profile: AssistantProfile | None = None) -> SessionRunner:
         """Admit a session; the caller has it run with `launch(runner)`.
+
+        Args:
+            start: the client's wishes.
+            profile: an assistant that is no client's to choose, in the place of the one that is asked for.
 
         Raises:
             ServerBusy: all places are taken, or the processor is.
             ServerLeaving: the server ends.
             NotAllowed: there is no such assistant, language or voice.
         """
-        return self._admit(start, str(uuid.uuid4()))
+        return self._admit(start, str(uuid.uuid4()), profile=profile)
 
     async def adopt(self, handle: str, principal: str) -> SessionRunner | None:
         """Admit the session of another process under its own id; None if there is none for this client.
@@ -184,13 +188,15 @@ class SessionRegistry:
         if self.live >= self._max_sessions or self.is_overloaded:
             raise ServerBusy
 
-    def _admit(self, start: Start, session_id: str, snapshot: SessionSnapshot | None = None) -> SessionRunner:
+    def _admit(
+        self, start: Start, session_id: str, snapshot: SessionSnapshot | None = None, profile: AssistantProfile | None = None
+    ) -> SessionRunner:
         self._check_room()
         name = start.assistant or self._default_assistant
-        if name not in self._assistants:
+        if (profile := profile or self._assistants.get(name)) is None:
             raise NotAllowed(f"There is no assistant {name[:40]!r}.")
         wishes, model = replace(start, assistant=name), capabilities(self._model.model_id)
-        plan = replace(plan_session(self._assistants[name], wishes, model, self._client_tool_seconds), idle_seconds=self._idle_seconds)
+        plan = replace(plan_session(profile, wishes, model, self._client_tool_seconds), idle_seconds=self._idle_seconds)
         origin = Origin(
             session_id=session_id,
             model_id=self._model.model_id,
@@ -219,9 +225,14 @@ class SessionRegistry:
         self._admitted.append(runner)
         return runner
 
-    def launch(self, runner: SessionRunner) -> asyncio.Task[None]:
-        """Run an admitted session in a task of the registry's own: no connection takes it with it."""
-        task = asyncio.create_task(self.run(runner))
+    def launch(self, runner: SessionRunner, observers: Sequence[SessionObserver] | None = None) -> asyncio.Task[None]:
+        """Run an admitted session in a task of the registry's own: no connection takes it with it.
+
+        Args:
+            runner: of the session.
+            observers: of it alone, in the place of those that write conversations down.
+        """
+        task = asyncio.create_task(self.run(runner, observers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -246,7 +257,7 @@ class SessionRegistry:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def run(self, runner: SessionRunner) -> None:
+    async def run(self, runner: SessionRunner, observers: Sequence[SessionObserver] | None = None) -> None:
         """Run an admitted session to its end and give its place back."""
         if runner in self._admitted:
             self._admitted.remove(runner)
@@ -254,7 +265,10 @@ class SessionRegistry:
         self._none_left.clear()
         if self._keeper is not None:
             self._keeper.watch(runner)
-        self._attend(runner)
+        if observers is None:
+            self._attend(runner)
+        else:
+            runner.attend(observers, ())
         try:
             await runner.run()
         finally:

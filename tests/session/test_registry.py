@@ -1,13 +1,16 @@
 """Admission, places and the end of all sessions."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from s2s.errors import Remedy
 from s2s.events import PromptStart
+from session.assistant import AssistantLanguage
 from session.errors import AdmissionError, NotAllowed, ServerBusy, ServerLeaving
-from session.events import End, EndReason, SendAudio, SendText, SessionEnded, SessionStarted, Start
+from session.events import End, EndReason, SendAudio, SendText, SessionEnded, SessionEvent, SessionStarted, Start
+from session.label import SessionLabel
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
 from tests.session.doubles import PROFILE, LoopClock, Nova, Recorder, ScriptedModel, ScriptedTools, model_error
@@ -213,3 +216,46 @@ async def test_a_drain_returns_in_time_even_if_a_stream_does_not_close() -> None
     await task
     assert house.registry.live == 0
     assert runner.is_over
+
+
+async def test_a_session_can_have_an_assistant_that_no_client_can_choose() -> None:
+    house = House()
+    aide = replace(PROFILE, name="aide", languages={"es": AssistantLanguage("Solo escuchá.", "lupe")})
+    runner = house.registry.open(Start(language="es"), aide)
+
+    assert runner.origin is not None
+    assert (runner.origin.plan.assistant, runner.origin.plan.prompt, runner.origin.plan.voice_id) == ("aide", "Solo escuchá.", "lupe")
+    with pytest.raises(NotAllowed):
+        house.registry.open(Start(assistant="aide"))
+
+
+async def test_a_session_can_have_observers_in_the_place_of_those_that_write_it_down() -> None:
+    class Writer:
+        def attend(self, session: SessionLabel) -> None:
+            raise AssertionError("nobody writes this session down")
+
+    class Listener:
+        def __init__(self) -> None:
+            self.events: list[SessionEvent] = []
+
+        def on_event(self, event: SessionEvent) -> None:
+            self.events.append(event)
+
+    house, listener = House(), Listener()
+    registry = SessionRegistry(
+        model=house.model,
+        tools=house.tools,
+        assistants={"carlos": PROFILE},
+        default_assistant="carlos",
+        observers=(),
+        clock=LoopClock(),
+        max_sessions=1,
+        attendances=(Writer(),),
+    )
+    runner = registry.open(Start())
+    task = registry.launch(runner, [listener])
+    await runner.next_event()
+    await runner.submit(End())
+    await task
+
+    assert [type(event) for event in listener.events] == [SessionStarted, SessionEnded]
