@@ -45,6 +45,7 @@ from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from transports.authentication import Gate
 from transports.directory import Directory
+from transports.event_channels import EventDesk
 from transports.origins import OriginPolicy
 from transports.patients import NoPatients
 from transports.provisions import Provisions, open_provisions
@@ -127,6 +128,7 @@ class Application:
         resources: closed last, in reverse order.
         provisions: what some dialects need beside sessions.
         directory: knows the open connections.
+        events: serves clients that follow events.
         traces: of sessions, if the settings name a folder.
     """
 
@@ -145,6 +147,7 @@ class Application:
         resources: AsyncExitStack,
         provisions: Provisions,
         directory: Directory,
+        events: EventDesk | None = None,
         traces: TraceFiles | None = None,
     ) -> None:
         self.registry = registry
@@ -159,6 +162,7 @@ class Application:
         self._resources = resources
         self._provisions = provisions
         self._directory = directory
+        self._events = events
         self._traces = traces
         self._servers: list[WebSocketServer | HealthServer] = []
         self._monitor: asyncio.Task[None] | None = None
@@ -185,6 +189,7 @@ class Application:
                 adopter=self.registry,
                 provisions=self._provisions,
                 directory=self._directory,
+                events=self._events,
             )
         )
         if listening.health:
@@ -249,14 +254,15 @@ async def build(
     try:
         assistants = load_assistants()
         model = model or await open_model(settings, resources, found)
-        told = await open_publish_parts(settings, resources, counters)
+        told = await open_publish_parts(settings, resources, counters, clock)
         records: Records | None = None
         if tools is None:
-            database = database or await open_database(settings, resources)
+            database = told.watched(database or await open_database(settings, resources))
             records = await open_records(settings, database, resources, found)
             tools = make_tools(settings, records)
         connections = await open_connections(settings, database, resources, counters)
         written = await open_record_parts(Ground(settings, database, resources, counters, found, told.publisher, told.alerts))
+        told.join(written)
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
         authenticator = authenticator or await open_authenticator(settings, resources, found)
@@ -265,7 +271,7 @@ async def build(
             tools=tools,
             assistants=assistants,
             default_assistant=settings.assistant,
-            observers=(SessionLog(counters, clock), *connections.observers, *observers),
+            observers=(SessionLog(counters, clock), *connections.observers, told.watch, *observers),
             clock=clock,
             max_sessions=settings.max_sessions,
             text_profile=TEXT_PROFILES[settings.model_history],
@@ -297,5 +303,6 @@ async def build(
         resources=resources,
         provisions=provisions,
         directory=connections.directory,
+        events=told.desk,
         traces=traces,
     )

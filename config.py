@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import setting_values as read
 from auth.claims import TokenUse
+from publishing.interfaces import EventsKind
 from record_settings import RecordSettings
 from s2s.bedrock.interfaces import Transport
 from transports.addresses import MAX_HOPS
@@ -424,7 +425,7 @@ class Settings(RecordSettings):
         Raises:
             SettingsError: names every variable that is wrong.
         """
-        values: dict[str, Any] = {"local": local, **({"storage": StorageKind.SQLITE} if local else {})}
+        values: dict[str, Any] = {"local": local, **({"storage": StorageKind.SQLITE, "events": EventsKind.LOCAL} if local else {})}
         problems: list[str] = []
         for setting in fields(cls):
             if not (name := setting.metadata.get("env")):
@@ -440,6 +441,8 @@ class Settings(RecordSettings):
         settings = cls(**values)
         if not any(problem.startswith(("AUTH=", "COGNITO_")) for problem in problems):
             problems.extend(settings._problems_of_auth())
+        if settings.events is EventsKind.APPSYNC and not settings.events_endpoint and "EVENTS_ENDPOINT=" not in "".join(problems):
+            problems.append("EVENTS_ENDPOINT is needed with EVENTS=appsync")
         if problems:
             raise SettingsError(tuple(problems))
         return settings

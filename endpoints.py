@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from api import appointments, connections, openapi, orders, probes, sessions, site
+from api import alerts, appointments, connections, events, openapi, orders, probes, sessions, site
 from api import config as config_api
 from api.app import build_app
 from api.health import Health
@@ -27,7 +27,8 @@ VERSION: Final = "1.0.0"
 ALWAYS: Final[tuple[Operation, ...]] = (*probes.OPERATIONS, *config_api.OPERATIONS, *openapi.OPERATIONS)
 OF_RECORDS: Final[tuple[Operation, ...]] = (*orders.OPERATIONS, *appointments.OPERATIONS)
 OF_CONNECTIONS: Final[tuple[Operation, ...]] = (*connections.OPERATIONS, *sessions.OPERATIONS)
-ALL: Final[tuple[Operation, ...]] = (*ALWAYS, *OF_RECORDS, *OF_CONNECTIONS)
+OF_EVENTS: Final[tuple[Operation, ...]] = (*alerts.OPERATIONS, *events.OPERATIONS)
+ALL: Final[tuple[Operation, ...]] = (*ALWAYS, *OF_RECORDS, *OF_CONNECTIONS, *OF_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)

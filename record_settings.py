@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import setting_values as read
+from publishing.interfaces import EventsKind
 from storage.recordings import RecordAudio, RecordingFormat
 
 
@@ -96,4 +97,40 @@ class RecordSettings:
         read.number(1, 3_650),
         30,
         unit="days",
+    )
+    events: EventsKind = read.setting(
+        "EVENTS",
+        "Where front ends follow what happens: off, nowhere; local, at this process; appsync, at an Event API of AWS AppSync. "
+        "With --local it is local.",
+        read.choice(EventsKind),
+        EventsKind.OFF,
+    )
+    events_endpoint: str = read.setting(
+        "EVENTS_ENDPOINT",
+        "HTTP endpoint of the Event API, like https://abc.appsync-api.us-east-1.amazonaws.com; needed with EVENTS=appsync.",
+        read.guarded_endpoint,
+        "",
+    )
+    events_api_key: str | None = read.setting(
+        "EVENTS_API_KEY",
+        "API key of the Event API; without it requests are signed with the server's AWS credentials.",
+        read.text,
+        None,
+        shown="",
+        secret=True,
+    )
+    events_namespace: str = read.setting(
+        "EVENTS_NAMESPACE", "Channel namespace, the first part of every channel's path.", read.segment, "events"
+    )
+    alert_topic: str = read.setting(
+        "ALERT_TOPIC_ARN", "SNS topic that alerts are sent to; without it they are in the log and at GET /alerts.", read.topic_arn, ""
+    )
+    alert_after_failures: int = read.setting(
+        "ALERT_AFTER_FAILURES",
+        "Conversations that fail with one code within five minutes until an alert is raised.",
+        read.number(1, 10_000),
+        5,
+    )
+    alert_quiet_seconds: int = read.setting(
+        "ALERT_QUIET_SECONDS", "How long the same alert is not raised again.", read.number(1, 86_400), 900, unit="seconds"
     )

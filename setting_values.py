@@ -46,6 +46,8 @@ def number(lowest: int, highest: int) -> Callable[[str], int]:
 
 
 port = number(0, MAX_PORT)
+segment = matching(re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?"), "a namespace of letters, digits and hyphens")
+topic_arn = matching(re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?"), "the ARN of an SNS topic")
 table_name = matching(re.compile(r"[A-Za-z0-9_.-]{3,255}"), "a table name")
 """Names that DynamoDB takes (developer guide, "Naming rules")."""
 
@@ -97,6 +99,15 @@ def bucket(value: str) -> str:
     if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value) is None or ".." in value:  # S3 user guide, "Bucket naming rules"
         raise ValueError("must be the name of a bucket: 3 to 63 small letters, digits, dots and hyphens")
     return value
+
+
+def guarded_endpoint(value: str) -> str:
+    """Return an address that secrets are sent to."""
+    address = endpoint(value)
+    parts = urlsplit(address)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https://: what is sent there proves who we are")
+    return address
 
 
 def names(value: str) -> tuple[str, ...]:

@@ -110,9 +110,10 @@ def _number(text: str) -> int | float | str:
 
 
 def _conversation(change: Change, image: Image, at: datetime, source: str) -> Event | None:
-    username, conversation_id = _text(image, "username"), _text(image, "conversation_id")
-    if not conversation_id:
+    conversation_id = _text(image, "conversation_id").partition("#")[0]  # a turn's record has its number behind it
+    if not conversation_id or (change is Change.MODIFY and "startedAt" in image):  # of a conversation itself, with every turn
         return None
+    username = _text(image, "username")
     told = image.get("conversation") if change is not Change.REMOVE else None
     return ConversationEvent(change=change, username=username, conversation_id=conversation_id, at=at, conversation=told, source=source)
 

@@ -1,8 +1,20 @@
 """What the rest of the program knows of publishing. Drivers fit by shape."""
 
+from enum import StrEnum
 from typing import Protocol
 
 from publishing.events import Alert, Event
+
+
+class EventsKind(StrEnum):
+    """Where front ends follow events."""
+
+    OFF = "off"
+    """Nowhere."""
+    LOCAL = "local"
+    """At this process."""
+    APPSYNC = "appsync"
+    """At an Event API of AWS AppSync."""
 
 
 class EventPublisher(Protocol):

@@ -35,6 +35,8 @@ MAX_SEGMENTS: Final = 5
 MAX_SEGMENT: Final = 50
 NOBODY: Final = "anybody"
 """Stands for a user whom nobody asked."""
+NO_USERNAME: Final = "(anybody)"
+"""The same, as key of a conversation's record."""
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?")
 
 
@@ -116,7 +118,7 @@ def is_channel(path: str) -> bool:
 def _user_of(event: Event) -> str:
     match event:
         case ConversationEvent():
-            return event.username
+            return "" if event.username == NO_USERNAME else event.username
         case RecordEvent() | Alert():
             return ""
         case _:

@@ -212,6 +212,7 @@ class StreamQuota:
         self._circuit.failed(error.code, self._now())
         if self._circuit.is_open and not was_away:
             log.warning("model.away", code=error.code)
+            self._counters.add("model_away")
         if error.code == failures.THROTTLED.code:
             self._counters.add("stream_throttled")
             if asked_at >= self._throttled_at:  # those that were refused together count once

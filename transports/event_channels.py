@@ -216,7 +216,7 @@ class _Subscriber:
                 async with asyncio.timeout(min(left, desk.keep_alive_seconds)):
                     await self._came.wait()
             except TimeoutError:
-                if self._is_begun:
+                if self._is_begun and left > desk.keep_alive_seconds:
                     await send(messages.keep_alive())
                 continue
             self._came.clear()

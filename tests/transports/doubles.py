@@ -19,6 +19,7 @@ from telemetry.counters import Counters
 from transports.attachments import Adopter
 from transports.authentication import Gate
 from transports.directory import Directory
+from transports.event_channels import EventDesk
 from transports.limits import NO_LIMITS, Limits
 from transports.origins import OriginPolicy
 from transports.provisions import Provisions
@@ -197,6 +198,7 @@ async def running_server(
     directory: Directory | None = None,
     ping_seconds: float = 20,
     idle_seconds: float = 0.0,
+    events: Callable[[Counters], EventDesk] | None = None,
 ) -> AsyncIterator[Rig]:
     model = ScriptedModel()
     registry = registry_of(model, max_sessions, idle_seconds)
@@ -217,6 +219,7 @@ async def running_server(
         provisions=provisions,
         directory=directory,
         ping_seconds=ping_seconds,
+        events=events(counters) if events else None,
     )
     await server.start()
     try:
