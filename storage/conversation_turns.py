@@ -78,9 +78,11 @@ class Turn:
         return self.heard_ms is not None
 
     def with_call(self, call: ToolCall) -> "Turn":
-        """Return the turn with this call, in the place of what is known of it."""
-        calls = [call if one.tool_use_id == call.tool_use_id else one for one in self.calls]
-        return replace(self, calls=tuple(calls if call in calls else [*calls, call]))
+        """Return the turn with this call in the place of what is known of it; its arguments stay where the call comes without."""
+        known = {one.tool_use_id: one for one in self.calls}
+        before = known.get(call.tool_use_id, call)
+        known[call.tool_use_id] = replace(call, arguments=call.arguments or before.arguments)
+        return replace(self, calls=tuple(known.values()))
 
 
 @dataclass(frozen=True, slots=True)

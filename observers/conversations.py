@@ -1,0 +1,142 @@
+"""Writes down what is said in conversations, turn by turn, beside them: a store that is away delays it and disturbs nobody."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from observers.backlog import Backlog
+from observers.transcript import LateResult, Transcript
+from session.events import SessionEvent, SpeechChunk
+from session.label import SessionLabel
+from storage.conversation_turns import Conversation, Turn
+from storage.conversations import Conversations
+from storage.errors import InvalidRequest
+from telemetry.counters import Counters
+
+BATCH: Final = 12
+"""Turns that are written at once, those of different conversations side by side: tools and other requests use the same connections."""
+ENTRY_BYTES: Final = 1_024
+"""What an entry of the backlog takes beside its text."""
+
+type Told = Turn | LateResult
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to be written."""
+
+    conversation: Conversation
+    told: Told
+
+
+class ConversationRecords:
+    """Gives observers to the sessions whose assistants have their conversations recorded.
+
+    Args:
+        conversations: repository.
+        counters: gets `conversation_turn_written`, `_lost` and `_refused`.
+        left_out: names of assistants whose conversations are not recorded.
+        clock: the time now, with a zone.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        counters: Counters,
+        *,
+        left_out: Collection[str] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._conversations = conversations
+        self._left_out = frozenset(left_out)
+        self._clock = clock
+        self._now = now
+        self.backlog = Backlog("conversation_turn", self._write, counters, refusals=(InvalidRequest,), batch=BATCH)
+
+    def start(self) -> None:
+        """Write from now on."""
+        self.backlog.start()
+
+    async def aclose(self) -> None:
+        """Write what is left, in bounded time, and end."""
+        await self.backlog.aclose()
+
+    def attend(self, session: SessionLabel) -> "ConversationObserver | None":
+        """Return what writes down a session, or None for an assistant that is left out."""
+        if session.assistant in self._left_out:
+            return None
+        return ConversationObserver(session, self._put, self._clock, self._now)
+
+    def _put(self, entry: Entry) -> None:
+        text = entry.told.text if isinstance(entry.told, Turn) else entry.told.call.result or ""
+        calls = entry.told.calls if isinstance(entry.told, Turn) else ()
+        size = len(text) + sum(len(call.arguments) + len(call.result or "") for call in calls)
+        self.backlog.put(entry, ENTRY_BYTES + size)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        """Write entries, each conversation's in order and each turn as it was told last."""
+        by_conversation: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_conversation.setdefault(entry.conversation.conversation_id, []).append(entry)
+        done = await asyncio.gather(*(self._write_one(own) for own in by_conversation.values()), return_exceptions=True)
+        for failure in done:
+            if failure is not None:
+                raise failure
+
+    async def _write_one(self, entries: Sequence[Entry]) -> None:
+        latest = entries[-1].conversation
+        turns = {entry.told.number: entry.told for entry in entries if isinstance(entry.told, Turn)}
+        if turns:
+            await self._conversations.add(latest, list(turns.values()))
+        for entry in entries:
+            if isinstance(entry.told, LateResult):
+                await self._conversations.add_result(latest, entry.told.number, entry.told.call)
+
+
+class ConversationObserver:
+    """Listens to one session.
+
+    Args:
+        session: whose turns they are.
+        put: takes what is to be written.
+        clock: the time now, with a zone.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self, session: SessionLabel, put: Callable[[Entry], None], clock: Callable[[], datetime], now: Callable[[], float]
+    ) -> None:
+        self._session = session
+        self._user_id = session.user_id.encode(errors="replace").decode()
+        self._put = put
+        self._clock = clock
+        self._now = now
+        self._transcript = Transcript(session.output_hertz)
+
+    def on_event(self, event: SessionEvent) -> None:
+        """Take note of an event."""
+        at = self._clock()
+        self._tell(self._transcript.take(event, at, self._now()), at)
+
+    def on_caller_audio(self, pcm: bytes, now: float) -> None:
+        """Take no note: the words are told later."""
+
+    def on_delivered(self, chunk: SpeechChunk, now: float) -> None:  # noqa: ARG002 - events come without a time, and both need one clock
+        """Take note of what the listener is given."""
+        at = self._clock()
+        self._tell(self._transcript.delivered(chunk, at, self._now()), at)
+
+    def _tell(self, told: Sequence[Told], at: datetime) -> None:
+        if not told:
+            return
+        session = self._session
+        conversation = Conversation(
+            session.session_id, self._user_id, session.assistant, session.language, session.began_at, at, self._transcript.last_turn
+        )
+        for one in told:
+            self._put(Entry(conversation, one))
