@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from api import alerts, appointments, connections, events, openapi, orders, probes, sessions, site
+from api import alerts, appointments, connections, events, openapi, orders, probes, sessions, site, voice_sessions
 from api import config as config_api
 from api.app import build_app
 from api.health import Health
@@ -28,7 +28,7 @@ ALWAYS: Final[tuple[Operation, ...]] = (*probes.OPERATIONS, *config_api.OPERATIO
 OF_RECORDS: Final[tuple[Operation, ...]] = (*orders.OPERATIONS, *appointments.OPERATIONS)
 OF_CONNECTIONS: Final[tuple[Operation, ...]] = (*connections.OPERATIONS, *sessions.OPERATIONS)
 OF_EVENTS: Final[tuple[Operation, ...]] = (*alerts.OPERATIONS, *events.OPERATIONS)
-ALL: Final[tuple[Operation, ...]] = (*ALWAYS, *OF_RECORDS, *OF_CONNECTIONS, *OF_EVENTS)
+ALL: Final[tuple[Operation, ...]] = (*ALWAYS, *OF_RECORDS, *OF_CONNECTIONS, *voice_sessions.OPERATIONS, *OF_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, o
         parts[sessions.DESK] = sessions.SessionDesk(offer.registry, offer.switchboard.trail)
     operations += [operation for group in offer.written.operations for operation in group]
     parts |= offer.written.api_parts
+    for lend in offer.written.at_registry:
+        lend(offer.registry)
     stage = settings.api_stage
     parts[openapi.OPENAPI] = openapi.encode(operations, version=VERSION, stage=stage, needs_token=authenticator.needs_token)
     page = site.routes(site.load_assets(ROOT / "web"))
@@ -91,5 +93,6 @@ def front_end_config(settings: Settings, assistants: Mapping[str, AssistantProfi
         "clinic_time_zone": settings.clinic_time_zone.key,
         "region": settings.region,
         "model_id": settings.model_id,
+        "websocket_api_id": settings.websocket_api_id or None,
         "auth": sign_in,
     }

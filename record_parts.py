@@ -3,22 +3,37 @@
 That a store is away is no reason not to start: what is to be written waits, and conversations go on.
 """
 
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import structlog
 from aiohttp import web
 
+from api import voice_sessions
 from api.health import Check
 from api.operations import Operation
 from config import Settings
 from object_parts import open_objects
+from observers.voice_sessions import VoiceSessionRecords
+from parts import make_own_table
 from publishing.interfaces import AlertSender, EventPublisher, Silent
+from service.live_sessions import RegisteredSessions
+from service.nova_sonic import RecordedNovaSonic
+from service.session_cache import SessionCache
 from session.interfaces import Attendance, AudioAttendance
+from session.registry import SessionRegistry
+from storage.errors import StorageError
 from storage.objects import ObjectStore
 from storage.table import Database
+from storage.tables import voice_sessions_table
+from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,8 @@ class RecordParts:
     operations: list[Sequence[Operation]] = field(default_factory=list)
     api_parts: dict[web.AppKey[Any], object] = field(default_factory=dict)
     """What the operations work on."""
+    at_registry: list[Callable[[SessionRegistry], None]] = field(default_factory=list)
+    """What wants to know the live sessions, which are opened after all this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +70,31 @@ async def open_record_parts(ground: Ground) -> RecordParts:
     """Open everything that the settings ask for."""
     objects = await open_objects(ground.settings, ground.resources, ground.checks)
     ground, parts = replace(ground, objects=objects), RecordParts()
+    await _add_voice_sessions(ground, parts)
     return parts
+
+
+async def _add_voice_sessions(ground: Ground, parts: RecordParts) -> RecordedNovaSonic | None:
+    """Write every voice session down, and offer the service on what is written."""
+    settings = ground.settings
+    if settings.session_manager_function_arn:
+        log.info("setting.not_needed", name="SESSION_MANAGER_FUNCTION_ARN", reason="the server looks after its sessions itself")
+    if ground.database is None:
+        return None
+    table = ground.database.table(voice_sessions_table(settings.voice_sessions_table))
+    try:
+        await make_own_table(settings, table)
+    except StorageError as error:
+        log.warning("voice_sessions.not_stored", reason=str(error))
+    sessions = VoiceSessions(table, keep_days=settings.voice_session_days)
+    records = VoiceSessionRecords(sessions, ground.counters, process=uuid.uuid4().hex)
+    live = RegisteredSessions()
+    records.ends_with(live.end)
+    ground.resources.push_async_callback(records.aclose)
+    records.start()
+    parts.audio_attendances.append(records)
+    parts.at_registry.append(live.belong_to)
+    parts.operations.append(voice_sessions.OPERATIONS)
+    service = RecordedNovaSonic(sessions, live, SessionCache(time.monotonic, ground.counters))
+    parts.api_parts[voice_sessions.VOICE] = service
+    return service

@@ -13,6 +13,28 @@ from storage.recordings import RecordAudio, RecordingFormat
 class RecordSettings:
     """What an operator can choose of them."""
 
+    voice_sessions_table: str = read.setting(
+        "VOICE_SESSIONS_TABLE_NAME", "Table of the voice sessions that are and were.", read.table_name, "airium-voice-sessions"
+    )
+    voice_session_days: int = read.setting(
+        "VOICE_SESSION_DAYS",
+        "How long the record of a voice session is kept after its end; 0 keeps it for ever.",
+        read.number(0, 3_650),
+        0,
+        unit="days",
+    )
+    websocket_api_id: str = read.setting(
+        "WEBSOCKET_API_ID",
+        "Id of an API Gateway in front of the server, for front ends: /config tells it. The server itself needs none.",
+        read.text,
+        "",
+    )
+    session_manager_function_arn: str = read.setting(
+        "SESSION_MANAGER_FUNCTION_ARN",
+        "Known from installations on Lambda and not needed: the server looks after its sessions itself, and says so in the log.",
+        read.text,
+        "",
+    )
     conversations_table: str = read.setting(
         "CONVERSATIONS_TABLE", "Table of what was said in conversations.", read.table_name, "NovaSonicConversations"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from storage import appointments, audit, connections, orders
+from storage import appointments, audit, connections, orders, voice_session_items
 from storage.errors import InvalidRequest
 from storage.tables import PARTITION, SORT
 from storage.values import Item
@@ -46,6 +46,7 @@ KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
         Kind("connection", "CONNECTION#", "METADATA", connections.from_item),
         Kind("internal", "PROCESS#"),
     ),
+    "voice_sessions_table": (Kind("voice session", "VOICE#", "METADATA", voice_session_items.from_item), Kind("internal", "PROCESS#")),
 }
 """By the name of the table's definition; the first that fits counts."""
 

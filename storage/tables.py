@@ -164,6 +164,7 @@ DEFINITIONS: Final[tuple[Callable[[str], TableDefinition], ...]] = (
     appointments_table,
     sessions_table,
     connections_table,
+    voice_sessions_table,
     conversations_table,
     patients_table,
     relatives_table,
