@@ -142,6 +142,7 @@ function showLevel({ who, rms, at }) {
 
 // The banner
 
+const SHOWN_WAIT_MS = 1_000; // shorter ones are over before they are read
 const RETRYABLE = new Set(["microphone_refused", "microphone_missing", "microphone_busy"]);
 
 function showProblem(detail) {
@@ -156,12 +157,13 @@ function showBanner() {
   if (problem === null) return;
   const known = `problem.${problem.code}` in STRINGS.en;
   const words = known ? t(`problem.${problem.code}`) : problem.message || problem.code;
-  byId("banner-text").textContent = problem.ref ? `${words} (${problem.ref})` : words;
+  const waits = problem.retry_ms >= SHOWN_WAIT_MS ? ` ${t("problem.wait", { seconds: Math.ceil(problem.retry_ms / 1000) })}` : "";
+  byId("banner-text").textContent = (problem.ref ? `${words} (${problem.ref})` : words) + waits;
   const action = byId("banner-action");
   const isRetrying = voice.state === "retrying";
   const isOver = voice.state === "ended" && problem.retryable;
   action.hidden = !(isRetrying || isOver || RETRYABLE.has(problem.code));
-  action.textContent = t(isRetrying ? "action.retry" : "action.again");
+  action.textContent = t(isRetrying && !problem.retry_after ? "action.retry" : "action.again");
 }
 
 function clearBanner() {

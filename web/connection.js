@@ -13,6 +13,7 @@ const COMING_BACK = 4000;
 const OPEN_TIMEOUT_MS = 10_000;
 const RETRY_BASE_MS = 500;
 const RETRY_CAP_MS = 20_000;
+const TOLD_CAP_MS = 60_000;
 
 /** Close codes after which trying again would fail in the same way. */
 const FINAL_CLOSE_CODES = new Set([1002, 1003, 1007, 1008, 1009, 4401, 4403, 4409]);
@@ -37,6 +38,20 @@ const CLOSE_PROBLEMS = {
  */
 export function retryDelay(attempt, random = Math.random, capMs = RETRY_CAP_MS) {
   return Math.round(random() * Math.min(capMs, RETRY_BASE_MS * 2 ** attempt)) + 100;
+}
+
+/**
+ * How long to wait when the server refuses for now and says for how long: that, and up to half of it more, so that those who are refused
+ * together do not come back together.
+ *
+ * @param {{retryable?: boolean, retry_after?: number | null}} error of the server; seconds
+ * @param {() => number} random
+ * @returns {number | null} milliseconds; null when it is not to be tried again by itself
+ */
+export function waitAsTold({ retryable, retry_after: seconds }, random = Math.random) {
+  if (!retryable || !(seconds > 0)) return null;
+  const told = Math.min(TOLD_CAP_MS, 1000 * seconds);
+  return Math.round(told + (random() * told) / 2);
 }
 
 /**

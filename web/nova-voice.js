@@ -6,34 +6,28 @@
  *   button.onclick = () => voice.start({ language: "es" });      // inside a user gesture
  *
  * Events (CustomEvent, all with `detail`):
- *   state    {state}                                  see STATES
+ *   state    {state}                                  see states.js
  *   link     {status, until}                          LinkStatus's; until when the session waits for its connection
  *   message  {direction: "in" | "out", at, message}   every control message
  *   mark     {name, at, turn, ms?}                    moments measured by the page: user_started, user_stopped, typed, speech_arrived,
  *                                                     heard, silent, drained, gap, link_lost, link_back
  *   level    {who: "user" | "assistant", rms, at}     about thirty times a second
  *   metrics  {...}                                    diagnostics()
- *   problem  {code, message?, retryable?, ref?}       what went wrong; the server's errors and the page's own
+ *   problem  {code, message?, retryable?, ref?, retry_ms?}  what went wrong; retry_ms: when it is tried again by itself
  * Times (`at`) are milliseconds of `performance.now()`.
  */
 
 import { AudioDevice } from "./audio-device.js";
-import { LOST, readCloseCode, retryDelay } from "./connection.js";
+import { LOST, readCloseCode, retryDelay, waitAsTold } from "./connection.js";
 import { HEADER_BYTES } from "./frames.js";
 import { LatencyMeter } from "./latency.js";
 import { LinkStatus } from "./link-status.js";
 import { watchNetwork } from "./network-watch.js";
 import { PlaybackReports } from "./playback-reports.js";
 import { SessionLink } from "./session-link.js";
+import { LIVE } from "./states.js";
 import { VoiceActivity } from "./voice-activity.js";
 
-/**
- * ready: no session. connecting: socket or model is being opened. listening, hearing (the user speaks), thinking, speaking: a session runs.
- * retrying: the connection was lost and will be tried again. ended: the session is over, another can begin.
- */
-export const STATES = ["ready", "connecting", "listening", "hearing", "thinking", "speaking", "retrying", "ended"];
-
-const LIVE = new Set(["listening", "hearing", "thinking", "speaking"]);
 const INPUT_HERTZ = 16_000;
 const OUTPUT_HERTZ = 24_000;
 const CHUNK_SAMPLES = 512; // 32 ms
@@ -233,18 +227,23 @@ export class NovaVoice extends EventTarget {
 
   /** There is no session any more: a new one is tried for a while, unless that would fail in the same way. */
   #retryOrEnd({ code }) {
+    const { problem, isFinal } = readCloseCode(code);
+    const told = { code: problem ?? (this.session ? "connection_lost" : "server_unreachable"), retryable: true };
+    this.#tryLater(told, isFinal ? null : retryDelay(this.attempt));
+  }
+
+  /** Try again after so many milliseconds; null does not. */
+  #tryLater(problem, delay) {
     this.device?.stopChunks();
     this.#flushAll();
-    const meaning = readCloseCode(code);
-    const problem = meaning.problem ?? (this.session ? "connection_lost" : "server_unreachable");
-    if (meaning.isFinal || this.attempt >= RETRIES) {
+    if (delay === null || this.attempt >= RETRIES) {
       this.#finish("ended");
-      this.#problem({ code: problem, retryable: true });
+      this.#problem(problem);
       return;
     }
-    const delay = retryDelay(this.attempt++);
+    this.attempt += 1;
     this.#setState("retrying");
-    this.#problem({ code: problem, retryable: true, retry_ms: delay });
+    this.#problem({ ...problem, retry_ms: delay });
     this.retryTimer = setTimeout(() => this.#connect(), delay);
   }
 
@@ -361,8 +360,9 @@ export class NovaVoice extends EventTarget {
   }
 
   #onError(message) {
-    if (this.state === "connecting") this.#finish("ended"); // the session was refused; otherwise session.ended follows if it is over
-    this.#problem(message);
+    if (this.state !== "connecting") return this.#problem(message); // session.ended follows if it is over
+    clearTimeout(this.timer);
+    return this.#tryLater(message, waitAsTold(message)); // the session was refused
   }
 
   #onPong({ t }) {

@@ -85,7 +85,7 @@ async def test_a_session_that_is_not_to_be_had_is_an_error_and_the_end_of_the_co
         with pytest.raises(ConnectionClosed):
             await socket.recv()
 
-    assert (error["type"], error["code"], error["retryable"]) == ("server_error", "server_busy", True)
+    assert (error["type"], error["code"], error["retryable"], error["retry_after"]) == ("server_error", "server_busy", True, 5)
     assert socket.close_code == 1013
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -200,6 +201,37 @@ async def test_a_session_that_is_refused_can_be_tried_again(chromium: Chromium, 
 
         await expect(page.locator("#pill")).to_have_text("Listening")
         await expect(page.locator("#banner")).to_be_hidden()
+
+
+async def test_a_session_that_is_refused_for_a_while_is_tried_again_when_the_server_said(chromium: Chromium, server: PageServer) -> None:
+    async with chromium.open(server.url) as page:
+        await page.click("#welcome-start")
+        client = await server.client()
+        first = await client.expect("hello")
+        asked_at = asyncio.get_running_loop().time()
+        await client.send("error", code="server_busy", message="All lines are busy.", retryable=True, ref="", retry_after=1)
+        await expect(page.get_by_role("alert")).to_contain_text(re.compile(r"All lines are busy.*Trying again in [12] s\."))
+        await expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        again = await client.start()
+        waited = asyncio.get_running_loop().time() - asked_at
+
+        await expect(page.locator("#pill")).to_have_text("Listening")
+        await expect(page.locator("#banner")).to_be_hidden()
+        assert again == first
+        assert waited >= 1.0
+
+
+async def test_a_wait_for_a_session_can_be_given_up(chromium: Chromium, server: PageServer) -> None:
+    async with chromium.open(server.url) as page:
+        await page.click("#welcome-start")
+        client = await server.client()
+        await client.expect("hello")
+        await client.send("error", code="model_busy", message="Busy.", retryable=True, ref="", retry_after=60)
+        await expect(page.get_by_role("alert")).to_contain_text("Trying again in")
+        await page.click("#end")
+        await client.connection.wait_closed()
+
+        await expect(page.locator("#pill")).to_have_text("Ended")
 
 
 async def test_a_session_can_be_given_up_while_it_is_being_opened(chromium: Chromium, server: PageServer) -> None:

@@ -146,7 +146,7 @@ class RealtimeDialect:
         if not isinstance(told, SessionFailed):
             return ()
         event_id, param = self._event_id, self._param
-        return self._writer.failure(told.code, told.message, event_id=event_id, param=param, retryable=told.retryable, ref=told.ref)
+        return self._writer.failure(told, event_id=event_id, param=param)
 
     def survives(self, end: EndReason | SessionError) -> bool:  # noqa: ARG002 - however it ends
         """Close the connection with the session, as that API does."""

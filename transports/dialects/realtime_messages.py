@@ -210,7 +210,8 @@ _ABOUT_SESSION: Final = (
                     "event_id": or_null(TEXT),
                     "retryable": FLAG,
                     "ref": TEXT,
-                }
+                },
+                {"retry_after": {**WHOLE, "description": "Seconds after which trying again can help."}},
             )
         },
         {

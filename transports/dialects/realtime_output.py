@@ -132,7 +132,7 @@ class RealtimeOutput:
 
     def failed(self, event: ExchangeRefused | SessionFailed) -> list[str]:
         """Tell of an error of the session, and end the response that it concerns."""
-        frames = self._writer.failure(event.code, event.message, retryable=event.retryable, ref=event.ref)
+        frames = self._writer.failure(event)
         if isinstance(event, ExchangeRefused):
             return [*frames, *self._responses.finish("incomplete", {"type": "incomplete", "reason": "content_filter"})]
         error: Json = {"type": "server_error", "code": event.code, "message": event.message}

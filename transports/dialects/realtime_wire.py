@@ -4,6 +4,7 @@ There are two generations of names, which differ in little: the present one, and
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
@@ -12,6 +13,7 @@ import orjson
 from s2s.errors import CodecError, Flaw
 from s2s.wire import Json, Members, load_json
 from session.errors import BadFrame, ClientError, SessionError, TooLarge, WrongOrder
+from session.events import ExchangeRefused, SessionFailed
 
 FRAME_LIMIT_BYTES: Final = 256 * 1024
 NAME_LIMIT: Final = 512
@@ -130,14 +132,16 @@ class Writer:
             event_id: the client's event that caused it.
             code: instead of the error's own, where this protocol has a name for it.
         """
-        return self.failure(code or error.code, error.text, event_id=event_id, param=param_of(error), retryable=error.retryable)
+        told = error.event()
+        return self.failure(replace(told, code=code or told.code), event_id=event_id, param=param_of(error))
 
-    def failure(
-        self, code: str, message: str, *, event_id: str | None = None, param: str | None = None, retryable: bool = False, ref: str = ""
-    ) -> list[str]:
-        """Return the frame that tells of an error."""
-        told: dict[str, Json] = {"type": error_type(code), "code": code, "message": message, "param": param, "event_id": event_id}
-        return self.event("error", {"error": {**told, "retryable": retryable, "ref": ref}})
+    def failure(self, failed: SessionFailed | ExchangeRefused, *, event_id: str | None = None, param: str | None = None) -> list[str]:
+        """Return the frame that tells of an error; what this protocol has no member for stands beside those that it has."""
+        error: dict[str, Json] = {"type": error_type(failed.code), "code": failed.code, "message": failed.message}
+        error |= {"param": param, "event_id": event_id, "retryable": failed.retryable, "ref": failed.ref}
+        if isinstance(failed, SessionFailed) and failed.retry_after is not None:
+            error["retry_after"] = failed.retry_after
+        return self.event("error", {"error": error})
 
 
 def error_type(code: str) -> str:

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { readCloseCode, retryDelay } from "../../../web/connection.js";
+import { readCloseCode, retryDelay, waitAsTold } from "../../../web/connection.js";
 import { decodeFrame, HEADER_BYTES, writeHeader } from "../../../web/frames.js";
 import { LatencyMeter } from "../../../web/latency.js";
 import { chooseLanguage, EXAMPLES, STRINGS, translate } from "../../../web/strings.js";
@@ -40,6 +40,15 @@ test("attempts to reconnect spread out and are capped", () => {
   assert.deepEqual([0, 1, 2, 3, 20].map((attempt) => retryDelay(attempt, () => 1)), [600, 1100, 2100, 4100, 20_100]);
   assert.equal(retryDelay(5, () => 0), 100);
   assert.equal(retryDelay(5, () => 1, 3000), 3100);
+});
+
+test("a server that says for how long is believed, up to a minute, and those it refused spread out", () => {
+  assert.equal(waitAsTold({ retryable: true, retry_after: 5 }, () => 0), 5000);
+  assert.equal(waitAsTold({ retryable: true, retry_after: 5 }, () => 1), 7500);
+  assert.equal(waitAsTold({ retryable: true, retry_after: 3600 }, () => 0), 60_000);
+  for (const error of [{ retryable: false, retry_after: 5 }, { retryable: true }, { retryable: true, retry_after: null }, { retryable: true, retry_after: -1 }]) {
+    assert.equal(waitAsTold(error), null);
+  }
 });
 
 test("a policy violation is final, a restart is not", () => {
