@@ -29,7 +29,7 @@ from session.events import (
     UserSpeechEnded,
     UserSpeechStarted,
 )
-from session.history import ARGUMENTS_BYTES, SECRETS
+from session.history import ARGUMENTS_BYTES, SECRETS, heard_text
 from session.turn_record import TurnRecord
 from session.turns import MS_PER_CHARACTER
 from session.unconfirmed import normalised
@@ -86,7 +86,7 @@ class _Open:
         return Turn(
             number=record.number,
             role=_SPEAKERS[record.role],
-            text=text_of(record),
+            text=text_of(record, self.came_ms),
             started_at=self.started_at,
             ended_at=self.ended_at,
             heard_ms=record.heard_ms,
@@ -281,12 +281,18 @@ class Transcript:
         return [turn]
 
 
-def text_of(record: TurnRecord) -> str:
-    """Return what was said in a turn, as far as it was heard; what the service has not confirmed yet, as it was planned."""
+def text_of(record: TurnRecord, came_ms: float) -> str:
+    """Return what was said in a turn, as far as it was heard; what the service has not confirmed yet, as it was planned.
+
+    Args:
+        record: of the turn.
+        came_ms: length of its speech.
+    """
+    if record.heard_ms is not None and not record.planned:  # what was meant to be said was kept from us, too
+        return heard_text([(" ".join(record.final), came_ms)], record.heard_ms)
     if record.heard_ms is not None or record.received_ms is not None:
         return record.text()
-    rest = rest_of(record)
-    return " ".join(part for part in (*record.final, *rest) if part)
+    return " ".join(part for part in (*record.final, *rest_of(record)) if part)
 
 
 def rest_of(record: TurnRecord) -> list[str]:
