@@ -53,7 +53,7 @@ class BreakingStore:
         """Let everything go."""
         await self._store.aclose()
 
-    def count(self) -> None:
+    async def count(self) -> None:
         """Count a transaction.
 
         Raises:
@@ -101,7 +101,7 @@ class _BreakingTable:
         return await self._table.query(query)
 
     async def transact(self, writes: Sequence[Write]) -> None:
-        self._breaking.count()
+        await self._breaking.count()
         await self._table.transact(writes)
 
     async def create(self) -> bool:

@@ -17,7 +17,7 @@ KEY: Final = Key.twice("MIGRATION#LOCK")
 
 def is_lock(definition: TableDefinition, wire: Mapping[str, Any]) -> bool:
     """Tell whether a record is the lock, which belongs to no copy and no comparison."""
-    return wire[definition.partition].get("S") == KEY.partition
+    return bool(wire[definition.partition].get("S") == KEY.partition)
 
 
 class Locked(Exception):

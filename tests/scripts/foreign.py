@@ -75,7 +75,8 @@ async def fill(store: Store, settings: Settings, *, orders: int = 12, appointmen
 
 async def everything(store: Store, definition: TableDefinition) -> list[dict[str, Any]]:
     """Return every record of a table, as it is on the wire, in order of its key."""
-    found, after = [], None
+    found: list[dict[str, Any]] = []
+    after = None
     while True:
         page = await store.scan(definition, after, 100)
         found += page.wires
