@@ -15,6 +15,7 @@ from api.health import Check, Health
 from api.health_server import HealthServer
 from api.plain_http import PlainHttp
 from auth.interfaces import Authenticator
+from companion_parts import open_companion
 from config import Settings
 from endpoints import Offer
 from observers.session_log import SessionLog
@@ -38,7 +39,6 @@ from publish_parts import open_publish_parts
 from record_parts import Ground, open_record_parts
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
-from storage.examples import ExamplePatients
 from storage.table import Database
 from telemetry.counters import Counters
 from telemetry.loop_lag import LoopLag
@@ -47,7 +47,6 @@ from transports.authentication import Gate
 from transports.directory import Directory
 from transports.event_channels import EventDesk
 from transports.origins import OriginPolicy
-from transports.patients import NoPatients
 from transports.provisions import Provisions, open_provisions
 from transports.sockets import PortUnavailable, listen, port_of
 from transports.websocket import WebSocketServer
@@ -259,12 +258,17 @@ async def build(
         if tools is None:
             database = told.watched(database or await open_database(settings, resources))
             records = await open_records(settings, database, resources, found)
-            tools = make_tools(settings, records)
+            companion = await open_companion(settings, database, told.alerts)
+            tools = make_tools(settings, records, companion.tools)
+        else:
+            companion = await open_companion(settings, database, told.alerts)
         connections = await open_connections(settings, database, resources, counters)
-        written = await open_record_parts(Ground(settings, database, resources, counters, found, told.publisher, told.alerts))
+        written = await open_record_parts(
+            Ground(settings, database, resources, counters, found, told.publisher, told.alerts, patients=companion.book)
+        )
         told.join(written)
         traces = open_traces(settings, resources)
-        provisions = await open_provisions(resources, ExamplePatients() if settings.local else NoPatients())
+        provisions = await open_provisions(resources, companion.patients)
         authenticator = authenticator or await open_authenticator(settings, resources, found)
         registry = SessionRegistry(
             model=model,

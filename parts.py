@@ -53,6 +53,7 @@ from storage.table import Database, Table
 from storage.tables import appointments_table, connections_table, orders_table, sessions_table
 from telemetry.counters import Counters
 from tools.catalogue import build_tools
+from tools.companion import Companion
 from transports.directory import Directory
 from transports.limits import Limits
 
@@ -314,14 +315,13 @@ async def open_connections(settings: Settings, database: Database | None, resour
     return ConnectionParts(directory, Switchboard(connections, trail, directory), (records,))
 
 
-async def make_own_table(settings: Settings, table: Table) -> None:
-    """Make a table where it is the server's to make.
+async def make_own_table(settings: Settings, table: Table) -> bool:
+    """Make a table where it is the server's to make; return whether it was made.
 
     Raises:
         StorageError: the store cannot be used.
     """
-    if settings.local or settings.storage is StorageKind.SQLITE:
-        await table.create()
+    return (settings.local or settings.storage is StorageKind.SQLITE) and await table.create()
 
 
 def local_key(path: Path) -> bytes:
@@ -354,12 +354,12 @@ async def open_tools(settings: Settings, database: Database | None, resources: A
     return make_tools(settings, await open_records(settings, database, resources, checks))
 
 
-def make_tools(settings: Settings, records: Records) -> ToolRunner:
+def make_tools(settings: Settings, records: Records, companion: Companion | None = None) -> ToolRunner:
     """Return the tools on these records."""
     salt = salt_of(settings)
     if salt is None:
         log.warning("dni.refused_always", reason="DNI_SALT is not set: customers are known by their names alone")
-    return build_tools(records.orders, records.appointments, salt=salt, zone=settings.clinic_time_zone)
+    return build_tools(records.orders, records.appointments, salt=salt, zone=settings.clinic_time_zone, companion=companion)
 
 
 def salt_of(settings: Settings) -> bytes | None:

@@ -16,6 +16,8 @@ from aiohttp import web
 from api import voice_sessions
 from api.health import Check
 from api.operations import Operation
+from api.patient_parts import PATIENT_BOOK
+from api.patients import OPERATIONS as OF_PATIENTS
 from config import Settings
 from object_parts import open_objects
 from observers.voice_sessions import VoiceSessionRecords
@@ -28,6 +30,7 @@ from session.interfaces import Attendance, AudioAttendance
 from session.registry import SessionRegistry
 from storage.errors import StorageError
 from storage.objects import ObjectStore
+from storage.patients import PatientBook
 from storage.table import Database
 from storage.tables import voice_sessions_table
 from storage.voice_sessions import VoiceSessions
@@ -62,6 +65,8 @@ class Ground:
     """Of /ready."""
     publisher: EventPublisher = field(default_factory=Silent)
     alerts: AlertSender = field(default_factory=Silent)
+    patients: PatientBook | None = None
+    """Whom the companion talks to."""
     objects: ObjectStore | None = None
     """Recordings and other sound; None where the settings name no place for them."""
 
@@ -71,7 +76,15 @@ async def open_record_parts(ground: Ground) -> RecordParts:
     objects = await open_objects(ground.settings, ground.resources, ground.checks)
     ground, parts = replace(ground, objects=objects), RecordParts()
     await _add_voice_sessions(ground, parts)
+    _add_patients(ground, parts)
     return parts
+
+
+def _add_patients(ground: Ground, parts: RecordParts) -> None:
+    """Let operators keep the records of patients."""
+    if ground.patients is not None:
+        parts.operations.append(OF_PATIENTS)
+        parts.api_parts[PATIENT_BOOK] = ground.patients
 
 
 async def _add_voice_sessions(ground: Ground, parts: RecordParts) -> RecordedNovaSonic | None:

@@ -11,6 +11,8 @@ from storage.appointments import Appointments
 from storage.errors import SlotTaken
 from storage.models import Appointment, AppointmentStatus, AppointmentType, Order, OrderItem, OrderStatus, order_total
 from storage.orders import Orders, hash_dni
+from storage.patient_models import DayPart, Patient, Relative, Reminder, RoutineStep
+from storage.patients import PatientBook
 
 LOCAL_SALT = b"nova-sonic-local"
 """Salt of the DNI hashes where there is no secret to keep: the embedded database with these made-up people."""
@@ -24,25 +26,30 @@ _JUAN, _MARIA, _ANA, _LUIS = (
 _PRODUCT_A = OrderItem("1", "Producto A", 2, Decimal("25.99"), "Descripción del producto A")
 _PRODUCT_B = OrderItem("2", "Producto B", 1, Decimal("15.50"), "Descripción del producto B")
 _PRODUCT_C = OrderItem("1", "Producto C", 3, Decimal("9.90"), "Descripción del producto C")
-_JOHN = """The person that you talk to is John. He is 78 years old and lives at home.
-
-His family:
-- Sarah is his daughter. She visits him every Sunday afternoon, and he can call her at any time.
-- Michael is his grandson, Sarah's son. He is ten years old and loves football.
-
-His day:
-- In the morning he has breakfast at eight and takes his blue tablet with it. Then he walks in the garden.
-- He has lunch at noon, and rests until two.
-- In the evening he listens to music, and goes to bed at nine.
-"""
-_ROSE = """The person that you talk to is Rose. She is 82 years old and lives with her son Peter.
-
-Her day:
-- In the morning she feeds the cat, whose name is Milo, and reads the newspaper at breakfast.
-- Peter comes home from work at five, and they have dinner together at six.
-"""
 _TRACKING = {1: "TRK123456789", 3: "TRK987654321", 4: "TRK456789123"}
 _LONGEST_SEARCH_DAYS = 60
+_RELATIVES = {
+    "pt-001": (
+        ("Sarah", "daughter", "She visits every Sunday afternoon, and can be called at any time."),
+        ("Michael", "grandson", "He is Sarah's son, ten years old, and loves football."),
+    ),
+    "pt-002": (("Peter", "son", "They live together, and he comes home from work at five."),),
+}
+_ROUTINE = {
+    "pt-001": (
+        (DayPart.MORNING, "08:00", "breakfast, and the blue tablet with it"),
+        (DayPart.MORNING, "09:30", "a walk in the garden"),
+        (DayPart.AFTERNOON, "12:00", "lunch, and then a rest until two"),
+        (DayPart.EVENING, "19:00", "listening to music"),
+        (DayPart.EVENING, "21:00", "going to bed"),
+    ),
+    "pt-002": (
+        (DayPart.MORNING, "07:30", "feeding Milo, the cat"),
+        (DayPart.MORNING, "08:00", "breakfast with the newspaper"),
+        (DayPart.EVENING, "18:00", "dinner with Peter"),
+    ),
+}
+_REMINDERS = {"pt-001": (("call Sarah about Sunday", time(17)),), "pt-002": ()}
 
 
 class Written(StrEnum):
@@ -54,33 +61,11 @@ class Written(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ExamplePatient:
-    """Somebody whom the companion talks to."""
-
-    name: str
-    context: str
-    """What the assistant has to know: relatives, routine."""
-    user_ids: frozenset[str] = frozenset()
-    """Who may talk as this patient, beside operators."""
-
-
-class ExamplePatients:
-    """The patients of a first conversation."""
-
-    async def find(self, patient_id: str) -> ExamplePatient | None:
-        """Return a patient, None when there is none with this id."""
-        return _PATIENTS.get(patient_id)
-
-
-_PATIENTS = {"pt-001": ExamplePatient("John", _JOHN), "pt-002": ExamplePatient("Rose", _ROSE)}
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """One example that is done."""
 
     kind: str
-    """order or appointment."""
+    """order, appointment or patient."""
     number: int
     of: int
     outcome: Written
@@ -156,6 +141,44 @@ def example_appointments(now: datetime, zone: ZoneInfo) -> tuple[Appointment, ..
         appointment(4, _MARIA, "Dr. Rodríguez", (6, time(12))),
         appointment(5, _JUAN, "Dra. López", (-10, time(9, 30)), kind=routine, status=AppointmentStatus.COMPLETED),
     )
+
+
+def example_patients(now: datetime) -> tuple[Patient, ...]:
+    """Return the two patients of a first conversation."""
+    written = now.astimezone(UTC).replace(microsecond=0)
+    return (
+        Patient("pt-001", "John", written, written, about="He is 78 years old and lives at home."),
+        Patient("pt-002", "Rose", written, written, about="She is 82 years old and lives with her son Peter."),
+    )
+
+
+async def write_example_patients(book: PatientBook, *, now: datetime, reset: bool = False) -> AsyncIterator[Progress]:
+    """Write the example patients with what belongs to them, yielding each as it is done; records that exist are kept.
+
+    Args:
+        book: repository.
+        now: with a zone; a reminder is for the next day.
+        reset: write them anew, without what was added to them.
+    """
+    patients = example_patients(now)
+    for number, patient in enumerate(patients, start=1):
+        if reset:
+            await book.remove(patient.id)
+        outcome = Written.WRITTEN if await book.add(patient) else Written.KEPT
+        await _write_parts(book, patient, now)
+        yield Progress("patient", number, len(patients), outcome)
+
+
+async def _write_parts(book: PatientBook, patient: Patient, now: datetime) -> None:
+    own, written = patient.id, patient.created_at
+    for name, relation, about in _RELATIVES[own]:
+        await book.add_part(book.relatives, Relative(own, name.lower(), name, relation, written, about))
+    for number, (part, at, what) in enumerate(_ROUTINE[own], start=1):
+        await book.add_part(book.routine, RoutineStep(own, str(number), part, what, written, at))
+    tomorrow = now.astimezone(patient.zone).date() + timedelta(days=1)
+    for number, (what, hour) in enumerate(_REMINDERS[own], start=1):
+        due = datetime.combine(tomorrow, hour, patient.zone).astimezone(UTC)
+        await book.add_part(book.reminders, Reminder(own, str(number), what, due, written))
 
 
 async def write_examples(

@@ -22,7 +22,8 @@ DONE_REMINDER_LIFE: Final = timedelta(days=30)
 """How long a reminder is kept that is done."""
 _EARLIEST: Final = "0001"
 """Sorts before every instant; a key attribute may not be empty."""
-_LATEST: Final = "9999"
+_LATEST: Final = "~"
+"""Sorts after every instant."""
 
 
 @dataclass(frozen=True, slots=True)

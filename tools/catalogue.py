@@ -10,7 +10,9 @@ from storage.appointments import Appointments
 from storage.orders import Orders
 from tools import appointments as appointment_tools
 from tools import orders as order_tools
+from tools import patients as patient_tools
 from tools.appointments import Calendar
+from tools.companion import Companion
 from tools.executor import ExecutorLimits, ToolExecutor
 from tools.identity import Identity
 from tools.registry import Tool, ToolRegistry
@@ -23,6 +25,12 @@ TOOLS: tuple[Tool[...], ...] = (
     appointment_tools.cancel_appointment,
     appointment_tools.move_appointment,
     appointment_tools.look_up_appointment,
+    patient_tools.who_is,
+    patient_tools.get_routine,
+    patient_tools.list_reminders,
+    patient_tools.add_reminder,
+    patient_tools.complete_reminder,
+    patient_tools.alert_caregivers,
 )
 
 
@@ -34,6 +42,7 @@ def build_tools(
     zone: ZoneInfo,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     limits: ExecutorLimits | None = None,
+    companion: Companion | None = None,
 ) -> ToolExecutor:
     """Return an executor for all tools.
 
@@ -44,10 +53,12 @@ def build_tools(
         zone: the clinic's time zone.
         clock: the time now, with a zone.
         limits: bounds of the executor.
+        companion: what the companion's tools work on; without it they know nobody.
     """
     identity = Identity(salt, clock, orders.table)
-    registry = ToolRegistry(TOOLS, (orders, appointments, identity, Calendar(zone, clock)))
-    return ToolExecutor(registry, limits, on_forget=(identity.forget,))
+    companion = companion or Companion()
+    registry = ToolRegistry(TOOLS, (orders, appointments, identity, Calendar(zone, clock), companion))
+    return ToolExecutor(registry, limits, on_forget=(identity.forget, companion.forget))
 
 
 def reference_page() -> str:

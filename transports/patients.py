@@ -18,12 +18,11 @@ class Patient(Protocol):
         """How the patient is called."""
 
     @property
-    def context(self) -> str:
-        """What the assistant has to know, in words: relatives, routine."""
-
-    @property
     def user_ids(self) -> Collection[str]:
         """Who may talk as this patient, beside operators: subjects of tokens."""
+
+    async def context(self) -> str:
+        """Return what the assistant has to know, in words: relatives, routine. What cannot be read in time is left out."""
 
 
 class Patients(Protocol):
@@ -36,7 +35,7 @@ class Patients(Protocol):
             patient_id: letters, digits, hyphens and underscores, 64 at most.
 
         Raises:
-            SessionError: nothing can be looked up now.
+            PatientsUnavailable: nobody can be looked up now.
         """
 
 
@@ -58,8 +57,10 @@ async def introduce(wanted: StartFor, patients: Patients, principal: Principal) 
 
     Raises:
         UnknownPatient: there is none with this id, or it is not this client's: it is not told which.
+        PatientsUnavailable: nobody can be looked up now.
     """
     patient = await patients.find(wanted.patient_id)
     if patient is None or not (principal.is_operator or principal.user_id in patient.user_ids):
         raise UnknownPatient
-    return replace(wanted.start, context=patient.context), PatientFound(patient.name)
+    start = replace(wanted.start, context=await patient.context(), patient_id=wanted.patient_id)
+    return start, PatientFound(patient.name)

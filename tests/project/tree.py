@@ -16,6 +16,7 @@ ENTRY_POINTS = (
     "server",
     "self_check",
     "bootstrap",
+    "companion_parts",
     "config",
     "endpoints",
     "local_emulator",

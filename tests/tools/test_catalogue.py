@@ -59,10 +59,17 @@ def test_the_english_prompt_has_the_same_rules(carlos: dict[str, Any]) -> None:
 def test_the_assistant_has_the_seven_tools_and_can_be_loaded(carlos: dict[str, Any]) -> None:
     profile = parse_assistant((ROOT / "assistants" / "carlos.toml").read_text(encoding="utf-8"))
 
-    assert list(profile.tools) == [one.name for one in TOOLS]
+    assert list(profile.tools) == [one.name for one in TOOLS[:7]]
     assert profile.hidden_markers == ("[FINAL]",)
     assert profile.languages["es"].voice_id == "carlos"
     assert carlos["default_language"] == "es"
+
+
+@pytest.mark.req("S3-07", "S3-16")
+def test_the_companion_has_tools_of_its_own() -> None:
+    profile = parse_assistant((ROOT / "assistants" / "buddy.toml").read_text(encoding="utf-8"))
+
+    assert list(profile.tools) == [one.name for one in TOOLS[7:]]
 
 
 async def test_the_example_of_the_how_to_page_is_a_working_tool() -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from auth.principal import Principal
 from auth.principal import Role as Office
+from companion_parts import KnownPatients
 from s2s.events import (
     AudioOutput,
     ContentEnded,
@@ -26,7 +28,9 @@ from s2s.events import (
 )
 from session.errors import UnknownPatient
 from session.events import Start
-from storage.examples import ExamplePatient, ExamplePatients
+from storage.examples import write_example_patients
+from storage.patients import PatientBook, PatientTables
+from storage.sqlite import SqliteDatabase
 from tests.audio.recorder import record, tone
 from tests.transports.coming_back.caller import eventually
 from tests.transports.doubles import Rig, denied, running_server
@@ -48,11 +52,24 @@ async def connected(rig: Rig) -> AsyncIterator[ClientConnection]:
         yield client
 
 
+async def example_book(resources: AsyncExitStack) -> PatientBook:
+    """Return a book with the example patients."""
+    database = SqliteDatabase(":memory:")
+    resources.push_async_callback(database.aclose)
+    tables = PatientTables()
+    for definition in tables.all():
+        await database.table(definition).create()
+    book = PatientBook(database, tables)
+    async for _ in write_example_patients(book, now=datetime.now(UTC)):
+        pass
+    return book
+
+
 @asynccontextmanager
 async def serving(max_sessions: int = 3) -> AsyncIterator[Rig]:
     """Run a server that decodes, and knows the example patients."""
     async with AsyncExitStack() as resources:
-        provisions = await open_provisions(resources, ExamplePatients())
+        provisions = await open_provisions(resources, KnownPatients(await example_book(resources)))
         async with running_server(max_sessions=max_sessions, provisions=provisions) as rig:
             yield rig
 
@@ -208,7 +225,8 @@ async def test_the_companion_knows_the_patient_that_it_was_told() -> None:
 
     assert begun == '{"status":"initialized","patientName":"John"}'
     assert reply == '{"type":"textOutput","text":"Sarah is your daughter.","role":"ASSISTANT"}'
-    assert "Sarah is his daughter" in prompt(rig)
+    assert "Sarah, daughter. She visits every Sunday afternoon" in prompt(rig)
+    assert "08:00 breakfast" in prompt(rig)
     assert {frame["type"] for frame in frames} == {"textOutput", "audioOutput"}
 
 
@@ -225,11 +243,21 @@ async def test_a_patient_whom_nobody_knows_is_refused_and_no_stream_is_opened() 
         assert len(rig.model.streams) == 1
 
 
-class OnePatient:
-    """Knows somebody who has a family with accounts."""
+class John:
+    """Somebody who has a family with accounts."""
 
-    async def find(self, patient_id: str) -> ExamplePatient | None:
-        return ExamplePatient("John", "He likes tea.", frozenset({"family"})) if patient_id == "pt-001" else None
+    name = "John"
+    user_ids = frozenset({"family"})
+
+    async def context(self) -> str:
+        return "He likes tea."
+
+
+class OnePatient:
+    """Knows him alone."""
+
+    async def find(self, patient_id: str) -> John | None:
+        return John() if patient_id == "pt-001" else None
 
 
 @pytest.mark.req("S3-16")
@@ -237,7 +265,7 @@ class OnePatient:
 async def test_a_patients_own_people_and_operators_may_talk_to_the_companion(principal: Principal) -> None:
     start, found = await introduce(StartFor("pt-001", Start()), OnePatient(), principal)
 
-    assert start.context == "He likes tea."
+    assert (start.context, start.patient_id) == ("He likes tea.", "pt-001")
     assert found == PatientFound("John")
 
 
