@@ -186,12 +186,18 @@ def _parsed(body: bytes) -> object:
 
 
 def _failed(answer: object) -> set[int]:
-    """Return which events of a request were not taken, by their places in it."""
+    """Return which events of a request were not taken, by their places in it.
+
+    Raises:
+        Away: this is no answer of the service, but for instance of a proxy.
+    """
     match answer:
         case {"failed": list(failed)}:
             return {index for item in failed if (index := _index_of(item)) is not None}
-        case _:
+        case {"successful": list()}:
             return set()
+        case _:
+            raise Away("an answer that cannot be read")
 
 
 def _index_of(item: Any) -> int | None:

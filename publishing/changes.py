@@ -53,7 +53,7 @@ def event_of(record: Mapping[str, Any], tables: FollowedTables) -> Event | None:
         image = {**decoded(told.get("Keys", {})), **decoded(told.get("NewImage") or told.get("OldImage") or {})}
         at = _time_of(image.get("timestamp"), told.get("ApproximateCreationDateTime"))
         source = str(record.get("eventSource", SOURCE))
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, InvalidOperation) as error:
         raise BadRecord(type(error).__name__) from error
     match table:
         case tables.conversations:

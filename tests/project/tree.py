@@ -19,6 +19,7 @@ ENTRY_POINTS = (
     "companion_parts",
     "config",
     "endpoints",
+    "lambda_changes",
     "local_emulator",
     "parts",
     "publish_parts",
