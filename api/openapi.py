@@ -166,7 +166,8 @@ def _success(success: Success) -> Node:
     if success.data is None:
         return found
     if success.shape is Shape.BARE:
-        return found | {"content": _json(success.data.schema)}
+        also: Node = {success.also: {"schema": {"type": "string"}}} if success.also else {}
+        return found | {"content": {**_json(success.data.schema), **also}}
     members: Node = {"success": {"const": True}, "data": success.data.schema, "message": {"type": "string"}}
     if success.shape is Shape.PAGE:
         members["nextCursor"] = {"type": "string", "description": "For the query parameter cursor; absent on the last page."}

@@ -49,6 +49,8 @@ class Success:
     shape: Shape = Shape.RECORD
     is_versioned: bool = False
     """Whether the header ETag comes with it."""
+    also: str = ""
+    """Another media type that BARE data come in, as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,10 +42,23 @@ class AuditAction(StrEnum):
     """An operator wants a conversation ended."""
     SWEPT = "swept"
     """Connections of which nobody had heard for long were noted as ended."""
+    CONVERSATION_DELETED = "conversation_deleted"
+    """What was said in a conversation was removed."""
+    CONVERSATIONS_ERASED = "conversations_erased"
+    """Everything that a user, named in the detail, ever said was removed."""
 
 
-OPERATIONS: Final = frozenset({AuditAction.STATUS_SET, AuditAction.DISCONNECT_ASKED, AuditAction.SESSION_END_ASKED, AuditAction.SWEPT})
-"""What operators do, or the server in their place."""
+OPERATIONS: Final = frozenset(
+    {
+        AuditAction.STATUS_SET,
+        AuditAction.DISCONNECT_ASKED,
+        AuditAction.SESSION_END_ASKED,
+        AuditAction.SWEPT,
+        AuditAction.CONVERSATION_DELETED,
+        AuditAction.CONVERSATIONS_ERASED,
+    }
+)
+"""What operators do, or the server in their place; and what somebody removed for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class AuditEntry:
     """User id of who did it: the connection's user, or the operator; empty where nobody was asked, or it was the server."""
     session_id: str | None = None
     detail: str | None = None
-    """A close code, a status or a number."""
+    """A close code, a status, a number, or the user whom it is about."""
 
 
 class AuditTrail:
