@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SAMPLE_BYTES: Final = 2
-GRID: Final = 50
-"""Pieces a second in which the time line is taken: 20 ms are whole samples at each of the rates, and Opus's own frame."""
-SETTLE_SECONDS: Final = 3.0
+GRID: Final = 10
+"""Pieces a second in which the time line is taken: 100 ms are whole samples at each of the rates, and five of Opus's own frames."""
+SETTLE_SECONDS: Final = 2.0
 """How long what happened can still be put right: longer than LEAD_MS of speech, and than a report of a player is late."""
 RESYNC_SECONDS: Final = 0.25
 """The caller's sound runs on without a gap, however it arrives, while it is less late than this: more than the jitter of home networks, and

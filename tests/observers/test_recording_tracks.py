@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observers.recording_tracks import AssistantTrack, CallerTrack
+from observers.recording_tracks import SETTLE_SECONDS, AssistantTrack, CallerTrack
 
 HERTZ = 16_000
 PIECE = 320
@@ -32,7 +32,7 @@ def spoken(track: CallerTrack, arrivals: list[float], began: float = 0.0) -> lis
     """Return the line after pieces of 20 ms that arrived then, taken a few seconds after as a recording does."""
     line = bytearray()
     for number, now in enumerate(arrivals):
-        line += track.take(max(track.taken, round((now - began - 3.0) * HERTZ)))
+        line += track.take(max(track.taken, round((now - began - SETTLE_SECONDS) * HERTZ)))
         track.add(coded(number * PIECE, PIECE), now)
     track.settle()
     return places(bytes(line) + track.take(track.end))
@@ -109,7 +109,7 @@ def test_whatever_arrives_the_line_has_every_sample_once_and_in_order(steps: lis
         track.add(coded(said, length), now)
         said += length
         if every and number % every == 0:
-            line += track.take(max(track.taken, round((now - 3.0) * HERTZ)))
+            line += track.take(max(track.taken, round((now - SETTLE_SECONDS) * HERTZ)))
     track.settle()
     line += track.take(track.end)
     heard = [place for place in places(bytes(line)) if place >= 0]
