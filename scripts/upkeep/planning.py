@@ -3,6 +3,7 @@
 A plan is made of the record as it is now, and changes nothing; `scripts/upkeep/migration.py` carries it out.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -136,8 +137,8 @@ class AppointmentsPlanner:
             return [], f"appointment {appointment.id} does not lie on slots of five minutes: it keeps no one from booking its time"
         wanted = slots_of(appointment) if is_wanted else {}
         changes: list[RecordChange] = []
-        for key, time in wanted.items():
-            held = await self._table.get(Key.twice(key))
+        records = await asyncio.gather(*(self._table.get(Key.twice(key)) for key in wanted))
+        for (key, time), held in zip(wanted.items(), records, strict=True):
             holder = held.get("holder") if held is not None else self._claimed.get(key, appointment.id)
             if holder != appointment.id:
                 return [], f"appointment {appointment.id} overlaps appointment {holder}: move one of them"
@@ -151,12 +152,10 @@ class AppointmentsPlanner:
         before = instant_of(item.get("appointmentDate"), UTC)
         if before is None or before == appointment.starts_at or not is_on_grid(before, appointment.duration_minutes):
             return []
-        found = []
-        for key in slots_of(replace(appointment, starts_at=before)):
-            held = await self._table.get(Key.twice(key))
-            if key not in wanted and held is not None and held.get("holder") == appointment.id:
-                found.append(RecordChange(Key.twice(key), held, None))
-        return found
+        keys = [Key.twice(key) for key in slots_of(replace(appointment, starts_at=before)) if key not in wanted]
+        records = await asyncio.gather(*(self._table.get(key) for key in keys))
+        pairs = zip(keys, records, strict=True)
+        return [RecordChange(key, held, None) for key, held in pairs if held is not None and held.get("holder") == appointment.id]
 
 
 PLANNERS: Final[Mapping[str, Callable[[Table, ZoneInfo, datetime], Planner]]] = {

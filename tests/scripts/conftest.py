@@ -27,11 +27,10 @@ def ministack_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def between(ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interposed]:
+def between(ministack_endpoint: str, dynamodb_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Interposed]:
     """Stand between this process and DynamoDB."""
+    assert dynamodb_env  # its endpoint in the environment is replaced by this one
     with interposed(ministack_endpoint) as state:
-        for name, value in ministack.CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", state.endpoint)
         yield state
 
@@ -66,9 +65,17 @@ def sqlite_env(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def dynamodb_env(between: Interposed) -> dict[str, str]:
+def dynamodb_env(ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the settings of tables that are not there yet."""
-    return {"STORAGE": "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB": between.endpoint, **names(f"scripts-{next(_numbers)}")}
+    for name, value in {**ministack.CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": ministack_endpoint}.items():
+        monkeypatch.setenv(name, value)
+    return {"STORAGE": "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB": ministack_endpoint, **names(f"scripts-{next(_numbers)}")}
+
+
+@pytest.fixture
+def watched_env(dynamodb_env: dict[str, str], between: Interposed) -> dict[str, str]:
+    """Return the same, by way of who stands between."""
+    return {**dynamodb_env, "AWS_ENDPOINT_URL_DYNAMODB": between.endpoint}
 
 
 @pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.dynamodb)])

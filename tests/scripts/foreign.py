@@ -62,7 +62,7 @@ def tables(settings: Settings) -> tuple[TableDefinition, TableDefinition]:
     return orders_table(settings.orders_table), appointments_table(settings.appointments_table)
 
 
-async def fill(store: Store, settings: Settings, *, orders: int = 12, appointments: int = 12) -> None:
+async def fill(store: Store, settings: Settings, *, orders: int = 4, appointments: int = 3) -> None:
     """Make the two tables and write records of others into them."""
     of_orders, of_appointments = tables(settings)
     for definition in (of_orders, of_appointments):
