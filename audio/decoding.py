@@ -18,7 +18,7 @@ from audio.errors import NotDecoded, TooLong, Unreadable
 from audio.formats import Format, format_of
 from audio.ogg import OggReader
 from audio.recordings import HERTZ, SAMPLE_BYTES, Recording
-from audio.wav import PCM, MakeSamples, Samples, WavRecording
+from audio.wav import PCM, MakeSamples, Samples, WavRecording, wav_file
 
 log = structlog.get_logger()
 
@@ -36,6 +36,7 @@ class Codecs(Protocol):
     OpusRecording: Callable[..., Recording]
     Mp3Recording: Callable[[], Recording]
     PlainSamples: MakeSamples
+    compressed: Callable[[bytes, int, Format], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class AudioDecoding:
         self._pool: ThreadPoolExecutor | None = None
         self._makers: dict[str, Callable[[], Recording]] = {}
         self._make_samples: MakeSamples = Samples
+        self._compressed: Callable[[bytes, int, Format], bytes] | None = None
 
     @property
     def encodings(self) -> frozenset[str]:
@@ -79,7 +81,13 @@ class AudioDecoding:
         self._makers[Format.OGG] = lambda: codecs.OpusRecording(OggReader())
         self._makers[Format.MP3] = codecs.Mp3Recording
         self._make_samples = codecs.PlainSamples
+        self._compressed = codecs.compressed
         self._makers[Format.WAV] = lambda: WavRecording(codecs.PlainSamples)
+
+    @property
+    def written(self) -> tuple[Format, ...]:
+        """The formats that are written, the smallest first; WAV alone without PyAV."""
+        return (Format.WAV,) if self._compressed is None else (Format.OGG, Format.WEBM, Format.MP3, Format.WAV)
 
     def close(self) -> None:
         """Let the threads end; what they are at is finished for nobody."""
@@ -108,6 +116,23 @@ class AudioDecoding:
     async def run[T](self, work: Callable[[], T]) -> T:
         """Do something else with sound in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def encode(self, pcm: bytes, hertz: int, written: Format) -> bytes:
+        """Return samples as a file of one of the formats in `written`.
+
+        Args:
+            pcm: signed 16-bit little-endian mono.
+            hertz: their rate: 8,000, 16,000 or 24,000.
+            written: the format.
+
+        Raises:
+            NotDecoded: the format is not written here.
+        """
+        if written is Format.WAV:
+            return wav_file(pcm, hertz)
+        if self._compressed is None or written not in self.written:
+            raise NotDecoded(f"This server does not write {written}.")
+        return await self.run(partial(self._compressed, pcm, hertz, written))
 
     async def decode_file(self, data: bytes, content_type: str, limits: FileLimits) -> bytes:
         """Decode a whole file.

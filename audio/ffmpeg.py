@@ -4,6 +4,7 @@ FFmpeg gets packets of sound alone: what holds them is read here (webm, ogg) or 
 readers of containers sees what a stranger sent.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
@@ -11,10 +12,11 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.stream import Stream
 
 from audio.errors import AudioError, Unreadable
-from audio.formats import begins_like_mp3
+from audio.formats import Format, begins_like_mp3
 from audio.recordings import HERTZ, check_seconds, pieces_of
 from audio.wav import FLOAT, PCM, check_samples
 from audio.webm import WebmReader
@@ -253,3 +255,40 @@ def _opus(head: bytes) -> AudioCodecContext:
     codec = _audio("opus")
     codec.extradata = head[:_HEAD_BYTES]
     return codec
+
+
+_WRITTEN: Final = {
+    Format.OGG: ("ogg", "libopus", 32_000),
+    Format.WEBM: ("webm", "libopus", 32_000),
+    Format.MP3: ("mp3", "libmp3lame", 64_000),
+}
+"""Container, encoder and bits per second: speech of one voice."""
+
+
+def compressed(pcm: bytes, hertz: int, written: Format) -> bytes:
+    """Return samples as a file. Blocks: some 10 ms per second of speech.
+
+    Args:
+        pcm: signed 16-bit little-endian mono.
+        hertz: their rate: 8,000, 16,000 or 24,000.
+        written: WebM, Ogg or MP3.
+    """
+    container, encoder, bits_per_second = _WRITTEN[written]
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as opened:
+        stream = opened.add_stream(encoder, rate=hertz, layout="mono", bit_rate=bits_per_second)
+        if not isinstance(stream, AudioStream):
+            raise AudioError(f"{encoder} is no encoder of sound")
+        resampler = AudioResampler(format=stream.format, layout="mono", rate=hertz, frame_size=stream.codec_context.frame_size or None)
+        frames = [*resampler.resample(_frame(pcm, hertz)), *resampler.resample(None)] if pcm else []
+        for frame in (*frames, None):
+            for packet in stream.encode(frame):
+                opened.mux(packet)
+    return file.getvalue()
+
+
+def _frame(pcm: bytes, hertz: int) -> AudioFrame:
+    frame = AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2, align=1)
+    frame.planes[0].update(pcm)
+    frame.sample_rate = hertz
+    return frame
