@@ -124,8 +124,12 @@ async def _open_topic(settings: Settings, resources: AsyncExitStack, counters: C
 
 
 def _feed(settings: Settings, publisher: EventPublisher, counters: Counters) -> ChangeFeed | None:
-    """Return what publishes changes of tables that have no stream: in DynamoDB a Lambda does it (`lambda_changes.py`)."""
-    if settings.events is EventsKind.OFF or settings.storage is not StorageKind.SQLITE:
+    """Return what publishes changes of tables where nobody else does.
+
+    At an Event API a Lambda does it (`lambda_changes.py`), if the tables have streams; it cannot reach a process.
+    """
+    is_told_elsewhere = settings.events is EventsKind.APPSYNC and settings.storage is not StorageKind.SQLITE
+    if settings.events is EventsKind.OFF or is_told_elsewhere:
         return None
     tables = FollowedTables(
         conversations=settings.conversations_table, orders=settings.orders_table, appointments=settings.appointments_table
