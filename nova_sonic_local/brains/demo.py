@@ -6,6 +6,7 @@ import logging
 import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -141,7 +142,9 @@ class DemoFactory:
         """Return a brain for a prompt; needs a running event loop."""
         words = {fold(word) for word in _WORD.findall(prompt.system)}  # tokens end where no utterance is as long
         played = (each for each in self._others if each.persona and words.issuperset(map(fold, each.persona)))
-        return DemoBrain(next(played, self.scenario), prompt, self._recognisers, self._today)
+        scenario = next(played, self.scenario)
+        known = tuple(intent for intent in scenario.intents if words.issuperset(map(fold, intent.knows)))
+        return DemoBrain(replace(scenario, intents=known), prompt, self._recognisers, self._today)
 
     async def aclose(self) -> None:
         """End the recogniser processes."""

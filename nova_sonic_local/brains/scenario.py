@@ -86,6 +86,8 @@ class IntentSpec:
     defaults: Mapping[str, object]
     """Tool argument -> value when the template's slots are not filled."""
     phrases: Mapping[str, IntentPhrases]
+    knows: tuple[str, ...] = ()
+    """Words that a system prompt holds, all of them, for this to be something that the brain can talk about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,7 @@ def _intent(table: _Table, slots: Mapping[str, SlotSpec], languages: tuple[str, 
         arguments={name: table.table("arguments").texts(name) for name in table.table("arguments").values},
         defaults=table.table("defaults").values,
         phrases={language: _intent_phrases(table.table(language)) for language in languages},
+        knows=table.texts("knows"),
     )
 
 

@@ -80,7 +80,7 @@ async def test_another_tool_set_needs_a_scenario_and_no_code() -> None:
 @pytest.mark.req("S3-16")
 async def test_a_prompt_that_describes_a_persona_is_played_by_the_scenario_made_for_it() -> None:
     known, unknown = NotedReply(), NotedReply()
-    about_john = f"You are Buddy. {'You are kind. ' * 100}You talk to John. Sarah is his daughter. He takes a blue tablet at eight."
+    about_john = f"You are Buddy, a companion. {'You are kind. ' * 100}You talk to John. Sarah is his daughter. He has a blue tablet."
     await talk(demo_factory(), ["Who is Sarah?", "What do I do this morning?"], known, "tiffany", about_john)
     await talk(demo_factory(), ["Who is Sarah?"], unknown, "tiffany", "You are Buddy, a companion.")
 
