@@ -15,6 +15,8 @@ class Keeping:
 
     is_conversation_recorded: bool = True
     """Whether turns are written down, where the server writes them down at all."""
+    is_audio_recorded: bool = False
+    """Whether the sound is recorded, where the server leaves that to its assistants."""
     memory_turns: int = 0
     """How many of the latest turns of a user's earlier conversations the next one is told."""
 
@@ -25,15 +27,17 @@ def parse_keeping(data: Mapping[str, object]) -> Keeping:
     Raises:
         TypeError: says which member is wrong.
     """
-    is_recorded = _table(data, "records").get("conversations", True)
+    is_recorded, is_heard = (_table(data, "records").get(name, default) for name, default in (("conversations", True), ("audio", False)))
     if not isinstance(is_recorded, bool):
         raise TypeError("records.conversations: true or false is expected")
+    if not isinstance(is_heard, bool):
+        raise TypeError("records.audio: true or false is expected")
     turns = _table(data, "memory").get("turns", 0)
     if isinstance(turns, bool) or not isinstance(turns, int) or not 0 <= turns <= MEMORY_TURNS_LIMIT:
         raise TypeError(f"memory.turns: a whole number from 0 to {MEMORY_TURNS_LIMIT} is expected")
     if turns and not is_recorded:
         raise TypeError("memory.turns: there is no memory of conversations that records.conversations leaves out")
-    return Keeping(is_recorded, turns)
+    return Keeping(is_recorded, is_heard, turns)
 
 
 def _table(data: Mapping[str, object], name: str) -> Mapping[str, object]:
