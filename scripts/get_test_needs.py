@@ -69,6 +69,10 @@ def get_from_npm() -> None:
             f"wscat@{needs.WSCAT_VERSION}",
             f"openai@{needs.OPENAI_VERSION}",
             f"ws@{needs.WS_VERSION}",
+            f"@openai/agents-realtime@{needs.AGENTS_VERSION}",
+            f"zod@{needs.ZOD_VERSION}",
+            f"@aws-amplify/api-graphql@{needs.AMPLIFY_VERSION}",
+            f"@aws-amplify/core@{needs.AMPLIFY_CORE_VERSION}",
         )
         run_quietly(["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", *packages], DOWNLOAD_SECONDS)
 
@@ -111,9 +115,23 @@ NEEDS = (
     ),
     Need("wscat", needs.find_wscat, "conversations with wscat", other_way=get_from_npm, hint="needs npm"),
     Need(
+        "@openai/agents-realtime",
+        needs.find_agents_node,
+        "conversations with OpenAI's voice agents for JavaScript",
+        other_way=get_from_npm,
+        hint="needs npm",
+    ),
+    Need(
         "openai (npm)",
         needs.find_openai_node,
         "conversations with OpenAI's client for JavaScript",
+        other_way=get_from_npm,
+        hint="needs npm",
+    ),
+    Need(
+        "@aws-amplify/api-graphql",
+        needs.find_amplify,
+        "following events with AWS's own client",
         other_way=get_from_npm,
         hint="needs npm",
     ),

@@ -26,6 +26,11 @@ WSCAT_VERSION = "6.1.0"
 OPENAI_VERSION = "6.49.0"
 """The last line that runs on Node 20."""
 WS_VERSION = "8.23.0"
+AGENTS_VERSION = "0.20.0"
+ZOD_VERSION = "4.6.7"
+AMPLIFY_VERSION = "4.10.1"
+"""Of @aws-amplify/api-graphql, the part of aws-amplify that follows events."""
+AMPLIFY_CORE_VERSION = "6.19.2"
 
 COMPLETE_VARIABLE = "NOVA_SONIC_TESTS_COMPLETE"
 
@@ -124,6 +129,17 @@ def find_openai_node() -> Path | None:
     return _find_node_package("openai", OPENAI_VERSION) and _find_node_package("ws", WS_VERSION)
 
 
+def find_amplify() -> Path | None:
+    """Find the folder with AWS's client for events, and with the WebSockets that it needs on Node."""
+    core = _find_node_package("@aws-amplify/core", AMPLIFY_CORE_VERSION)
+    return core and _find_node_package("@aws-amplify/api-graphql", AMPLIFY_VERSION) and _find_node_package("ws", WS_VERSION)
+
+
+def find_agents_node() -> Path | None:
+    """Find the folder with OpenAI's voice agents for JavaScript, and with the schemas that they want beside them."""
+    return _find_node_package("@openai/agents-realtime", AGENTS_VERSION) and _find_node_package("zod", ZOD_VERSION)
+
+
 def chromium() -> Path:
     """Return Chromium's executable, or leave the test out."""
     return find_chromium() or missing("Chromium")
@@ -167,3 +183,13 @@ def wscat() -> Path:
 def openai_node() -> Path:
     """Return the folder in whose node_modules OpenAI's client for JavaScript is, or leave the test out."""
     return find_openai_node() or missing("openai (npm)")
+
+
+def amplify() -> Path:
+    """Return the folder in whose node_modules AWS's client for events is, or leave the test out."""
+    return find_amplify() or missing("@aws-amplify/api-graphql (npm)")
+
+
+def agents_node() -> Path:
+    """Return the folder in whose node_modules OpenAI's voice agents are, or leave the test out."""
+    return find_agents_node() or missing("@openai/agents-realtime (npm)")
