@@ -245,8 +245,11 @@ class _Watched:
         self._user_bytes += len(pcm)
         self.is_changed = True
 
-    def on_delivered(self, chunk: SpeechChunk, now: float) -> None:
-        """Take no note: speech is counted as the model sends it."""
+    def on_delivered(self, chunk: SpeechChunk, now: float) -> None:  # noqa: ARG002 - the interface's
+        """Count a turn of the assistant that is heard, whether or not its final text will come."""
+        if chunk.turn > self._last_turns[Role.ASSISTANT]:
+            self._count_turn(chunk.turn, Role.ASSISTANT)
+            self.is_changed = True
 
     def on_event(self, event: SessionEvent) -> None:
         """Count an event."""
@@ -257,8 +260,8 @@ class _Watched:
                 if self._nova_id or isinstance(event.event, UnknownEvent):
                     return
                 self._nova_id = event.event.session_id
-            case TranscriptUpdated():
-                self._count_turn(event)
+            case TranscriptUpdated(turn, role, Stage.FINAL, _):
+                self._count_turn(turn, role)
             case ToolFinished():
                 self._tool_calls += 1
                 self._tool_errors += event.error_code is not None
@@ -308,11 +311,11 @@ class _Watched:
             assistant_audio_ms=_milliseconds(self._assistant_bytes, self._label.output_hertz),
         )
 
-    def _count_turn(self, event: TranscriptUpdated) -> None:
+    def _count_turn(self, turn: int, role: Role) -> None:
         """Count a turn once, however many blocks its final text has."""
-        if event.stage is Stage.FINAL and event.turn > self._last_turns.get(event.role, event.turn):
-            self._last_turns[event.role] = event.turn
-            self._turns[event.role] += 1
+        if turn > self._last_turns.get(role, turn):
+            self._last_turns[role] = turn
+            self._turns[role] += 1
 
     def _ended(self, event: SessionEnded) -> None:
         self._end_reason = event.reason

@@ -181,6 +181,26 @@ def test_a_session_that_failed_is_an_error_with_its_code(run: Run) -> None:
     run(test())
 
 
+def test_an_answer_that_is_interrupted_before_its_final_text_is_a_message_and_one_that_nobody_heard_is_none(run: Run) -> None:
+    async def test() -> None:
+        async with records_of() as rig:
+            observer = rig.attend()
+            observer.on_event(said(1))
+            heard, unheard = SpeechChunk(2, bytes(480)), SpeechChunk(4, bytes(480))
+            observer.on_event(heard)
+            observer.on_delivered(heard, 0.0)
+            observer.on_delivered(heard, 0.0)
+            observer.on_event(said(3))
+            observer.on_event(unheard)
+            observer.on_event(SessionEnded(EndReason.CLIENT))
+            await rig.records.written()
+            stored = await rig.found()
+
+        assert (stored.counts.user_turns, stored.counts.assistant_turns) == (2, 1)
+
+    run(test())
+
+
 @pytest.mark.req("S0-22")
 def test_a_session_in_which_much_happens_is_written_every_few_seconds_and_a_quiet_one_not_at_all(run: Run) -> None:
     async def test() -> None:
