@@ -26,6 +26,7 @@ class Sample:
     def __init__(self, table: NamedTable) -> None:
         self._table = table
         self.kinds: Counter[str] = Counter()
+        self._looked_at = 0
         self._unreadable: list[str] = []
         self._to_migrate = 0
         self._unsettled: list[str] = []
@@ -49,6 +50,7 @@ class Sample:
                 return
 
     async def _look(self, wire: dict[str, object], planner: Planner | None) -> None:
+        self._looked_at += 1
         try:
             item = decode_item(wire)
         except InvalidRequest as error:
@@ -58,7 +60,8 @@ class Sample:
         key = Key(str(item.get(definition.partition)), str(item.get(definition.sort)))
         kind = kind_of(self._table.kind, item)
         if kind is None:
-            self.kinds["of no kind that is known"] += self._table.kind in KINDS
+            if self._table.kind in KINDS:
+                self.kinds["of no kind that is known"] += 1
             return
         self.kinds[kind.name] += 1
         if why := unreadable(kind, item):
@@ -71,8 +74,7 @@ class Sample:
 
     def findings(self) -> list[Finding]:
         """Return what there is to say."""
-        found = []
-        looked_at = self.kinds.total() + len(self._unreadable)
+        found, looked_at = [], self._looked_at
         if self._unreadable:
             shown = "; ".join(self._unreadable[:SHOWN])
             line = f"{len(self._unreadable)} of {looked_at} cannot be read by the server: {shown}"
