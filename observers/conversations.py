@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from telemetry.counters import Counters
 
 BATCH: Final = 12
 """Turns that are written at once, those of different conversations side by side: tools and other requests use the same connections."""
+RECENT_SECONDS: Final = 10.0
+RECENT_USERS: Final = 1_024
 ENTRY_BYTES: Final = 1_024
 """What an entry of the backlog takes beside its text."""
 
@@ -56,6 +59,8 @@ class ConversationRecords:
         self._left_out = frozenset(left_out)
         self._clock = clock
         self._now = now
+        self._recent: OrderedDict[str, float] = OrderedDict()
+        """When something was told last of each user, the latest last."""
         self.backlog = Backlog("conversation_turn", self._write, counters, refusals=(InvalidRequest,), batch=BATCH)
 
     def start(self) -> None:
@@ -66,6 +71,11 @@ class ConversationRecords:
         """Write what is left, in bounded time, and end."""
         await self.backlog.aclose()
 
+    async def settled(self, user_id: str) -> None:
+        """Return when what this user said in the last seconds is written down."""
+        if self._now() - self._recent.get(user_id, -RECENT_SECONDS) < RECENT_SECONDS:
+            await self.backlog.written()
+
     def attend(self, session: SessionLabel) -> "ConversationObserver | None":
         """Return what writes down a session, or None for an assistant that is left out."""
         if session.assistant in self._left_out:
@@ -73,6 +83,11 @@ class ConversationRecords:
         return ConversationObserver(session, self._put, self._clock, self._now)
 
     def _put(self, entry: Entry) -> None:
+        user_id = entry.conversation.user_id
+        self._recent[user_id] = self._now()
+        self._recent.move_to_end(user_id)
+        if len(self._recent) > RECENT_USERS:
+            self._recent.popitem(last=False)
         text = entry.told.text if isinstance(entry.told, Turn) else entry.told.call.result or ""
         calls = entry.told.calls if isinstance(entry.told, Turn) else ()
         size = len(text) + sum(len(call.arguments) + len(call.result or "") for call in calls)

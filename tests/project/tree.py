@@ -18,6 +18,7 @@ ENTRY_POINTS = (
     "bootstrap",
     "companion_parts",
     "config",
+    "conversation_parts",
     "endpoints",
     "lambda_changes",
     "local_emulator",
