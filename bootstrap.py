@@ -268,7 +268,7 @@ async def build(
         )
         told.join(written)
         traces = open_traces(settings, resources)
-        provisions = await open_provisions(resources, companion.patients)
+        provisions = await open_provisions(resources, companion.patients, written.memory)
         authenticator = authenticator or await open_authenticator(settings, resources, found)
         registry = SessionRegistry(
             model=model,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from api import alerts, appointments, connections, events, openapi, orders, patients, probes, sessions, site, voice_sessions
+from api import alerts, appointments, audio, connections, conversations, events, openapi, orders, patients, probes, sessions, site, voice_sessions
 from api import config as config_api
 from api.app import build_app
 from api.health import Health
@@ -28,7 +28,15 @@ ALWAYS: Final[tuple[Operation, ...]] = (*probes.OPERATIONS, *config_api.OPERATIO
 OF_RECORDS: Final[tuple[Operation, ...]] = (*orders.OPERATIONS, *appointments.OPERATIONS)
 OF_CONNECTIONS: Final[tuple[Operation, ...]] = (*connections.OPERATIONS, *sessions.OPERATIONS)
 OF_EVENTS: Final[tuple[Operation, ...]] = (*alerts.OPERATIONS, *events.OPERATIONS)
-ALL: Final[tuple[Operation, ...]] = (*ALWAYS, *OF_RECORDS, *OF_CONNECTIONS, *voice_sessions.OPERATIONS, *OF_EVENTS, *patients.OPERATIONS)
+ALL: Final[tuple[Operation, ...]] = (
+    *ALWAYS,
+    *OF_RECORDS,
+    *OF_CONNECTIONS,
+    *voice_sessions.OPERATIONS,
+    *conversations.OPERATIONS,
+    *OF_EVENTS,
+    *patients.OPERATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True)

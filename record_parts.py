@@ -13,12 +13,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from api import voice_sessions
+from api import conversations, voice_sessions
 from api.health import Check
 from api.operations import Operation
 from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
 from config import Settings
+from conversation_parts import open_conversations
 from object_parts import open_objects
 from observers.voice_sessions import VoiceSessionRecords
 from parts import make_own_table
@@ -35,6 +36,7 @@ from storage.table import Database
 from storage.tables import voice_sessions_table
 from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
+from transports.memory import Memory, NoMemory
 
 log = structlog.get_logger()
 
@@ -48,6 +50,8 @@ class RecordParts:
     operations: list[Sequence[Operation]] = field(default_factory=list)
     api_parts: dict[web.AppKey[Any], object] = field(default_factory=dict)
     """What the operations work on."""
+    memory: Memory = field(default_factory=NoMemory)
+    """Of earlier conversations, for the next ones."""
     at_registry: list[Callable[[SessionRegistry], None]] = field(default_factory=list)
     """What wants to know the live sessions, which are opened after all this."""
 
@@ -77,7 +81,19 @@ async def open_record_parts(ground: Ground) -> RecordParts:
     ground, parts = replace(ground, objects=objects), RecordParts()
     await _add_voice_sessions(ground, parts)
     _add_patients(ground, parts)
-    return parts
+    return await _add_conversations(ground, parts)
+
+
+async def _add_conversations(ground: Ground, parts: RecordParts) -> RecordParts:
+    """Write down what is said, give it to later conversations, and let people have it and remove it."""
+    if ground.database is None:
+        return parts
+    opened = await open_conversations(ground.settings, ground.database, ground.resources, ground.counters)
+    if opened.records is not None:
+        parts.audio_attendances.append(opened.records)
+    parts.operations.append(conversations.OPERATIONS)
+    parts.api_parts[conversations.CONVERSATIONS] = opened.conversations
+    return replace(parts, memory=opened.memory)
 
 
 def _add_patients(ground: Ground, parts: RecordParts) -> None:

@@ -56,6 +56,7 @@ from transports.dialects.interface import (
 from transports.directory import LiveConnection
 from transports.flow import ClientFlow, Flood
 from transports.limits import NO_LIMITS, Limits
+from transports.memory import remember
 from transports.patients import introduce
 from transports.provisions import Provisions
 from transports.standing import Standing
@@ -332,6 +333,7 @@ class Connection:
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
         self._standing.check()
         await self._end_session()
+        start = await remember(start, self._provisions.memory, self._live.principal.user_id)
         try:
             attachment = self._attachments.begin(start, dialect, self._live.principal.user_id, self._live.caller, is_lasting=is_lasting)
         except SessionError as error:
