@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from api import alerts, appointments, audio, connections, conversations, events, openapi, orders, patients, probes, sessions, site, voice_sessions
+from api import alerts, appointments, connections, conversations, events, openapi, orders, patients, probes, sessions, site, voice_sessions
 from api import config as config_api
 from api.app import build_app
 from api.health import Health
