@@ -53,7 +53,7 @@ class PatientBook:
     async def get(self, patient_id: str) -> Patient | None:
         """Return a patient, or None."""
         item = await self.table.get(_key(patient_id))
-        return _from_item(item) if item is not None else None
+        return from_item(item) if item is not None else None
 
     async def add(self, patient: Patient) -> bool:
         """Write a patient under its own id; False if that id is taken."""
@@ -107,7 +107,7 @@ class PatientBook:
     async def all(self, *, limit: int = 100, cursor: str | None = None) -> Listing[Patient]:
         """Return a page of all patients, in the order of their ids."""
         page = await self.table.query(Query(_KIND, "PatientIndex", limit=limit, cursor=cursor))
-        return Listing(tuple(_from_item(item) for item in page.items), page.cursor)
+        return Listing(tuple(from_item(item) for item in page.items), page.cursor)
 
     async def day(self, patient_id: str, part: DayPart | None = None) -> tuple[RoutineStep, ...]:
         """Return the routine of a part of a patient's day, or of all of it, in the order of the day."""
@@ -157,7 +157,13 @@ def _to_item(patient: Patient) -> Item:
     }
 
 
-def _from_item(item: Item) -> Patient:
+def from_item(item: Item) -> Patient:
+    """Return a patient as it is stored.
+
+    Raises:
+        InvalidRequest: an attribute is missing, or of another type.
+        ValueError: one has a value that is none of its kind.
+    """
     read = Reader(item)
     return Patient(
         id=read.text("id"),

@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from storage import appointments, audit, connections, orders, voice_session_items
+from storage import appointments, audit, connections, orders, patients, voice_session_items
+from storage.conversation_turns import STARTED_AT, conversation_from, turn_from
 from storage.errors import InvalidRequest
+from storage.patient_models import PatientPart
+from storage.patient_parts import RELATIVES, REMINDERS, ROUTINE, PartKind
+from storage.records import Reader
 from storage.tables import PARTITION, SORT
 from storage.values import Item
 
@@ -24,10 +28,21 @@ class Kind:
     """What its sort key begins with."""
     read: Callable[[Item], object] | None = None
     """Raises InvalidRequest or ValueError; None for internal records, which live for a day or hold a counter."""
+    carries: str = ""
+    """An attribute that records of this kind alone have, where their keys do not tell."""
 
     def fits(self, item: Item) -> bool:
         """Tell whether a record is of this kind."""
-        return str(item.get(PARTITION, "")).startswith(self.partition) and str(item.get(SORT, "")).startswith(self.sort)
+        has_keys = str(item.get(PARTITION, "")).startswith(self.partition) and str(item.get(SORT, "")).startswith(self.sort)
+        return has_keys and (not self.carries or self.carries in item)
+
+
+def _part[T: PatientPart](name: str, kind: PartKind[T]) -> Kind:
+    def read(item: Item) -> T:
+        reader = Reader(item)
+        return kind.from_item(reader.text("patientId"), reader.text("id"), reader)
+
+    return Kind(name, "PATIENT#", f"{kind.name}#", read)
 
 
 _COUNTED: Final = tuple(Kind("internal", prefix) for prefix in ("REQUEST#", "COUNTER#", "ATTEMPTS#", "MIGRATION#"))
@@ -47,6 +62,11 @@ KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
         Kind("internal", "PROCESS#"),
     ),
     "voice_sessions_table": (Kind("voice session", "VOICE#", "METADATA", voice_session_items.from_item), Kind("internal", "PROCESS#")),
+    "conversations_table": (Kind("conversation", "", read=conversation_from, carries=STARTED_AT), Kind("turn", "", read=turn_from)),
+    "patients_table": (Kind("patient", "PATIENT#", read=patients.from_item),),
+    "relatives_table": (_part("relative", RELATIVES),),
+    "routine_table": (_part("routine step", ROUTINE),),
+    "reminders_table": (_part("reminder", REMINDERS),),
 }
 """By the name of the table's definition; the first that fits counts."""
 
