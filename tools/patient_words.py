@@ -7,10 +7,8 @@ from typing import Final
 
 from storage.patient_models import DayPart, Patient, Relative, Reminder, RoutineStep
 
-TOLD_RELATIVES: Final = 30
-TOLD_STEPS: Final = 40
-TOLD_REMINDERS: Final = 10
-"""What a prompt is told of each: with the longest texts about 20 KB, half of what a stream may be told; the tools know the rest."""
+SECTION_BYTES: Final = 4_000
+"""How much a prompt is told of each kind, as every turn pays for it: thirty relatives or sixty steps. The tools know the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,12 @@ def describe(known: Known, now: datetime) -> str:
         f"When this conversation begins it is {_day(local)}, {local:%H:%M}, where {name} lives.",
     ]
     if known.relatives:
-        paragraphs.append("\n".join([f"Whom {name} knows:", *(f"- {relative_words(one)}" for one in known.relatives[:TOLD_RELATIVES])]))
+        paragraphs.append(_section(f"Whom {name} knows:", [relative_words(one) for one in known.relatives]))
     if known.steps:
-        paragraphs.append(
-            "\n".join([f"The day of {name}:", *(f"- {_part(one.part)}{step_words(one)}" for one in known.steps[:TOLD_STEPS])])
-        )
+        paragraphs.append(_section(f"The day of {name}:", [_part(one.part) + step_words(one) for one in known.steps]))
     if known.reminders:
-        told = (f"- {reminder_words(one, known.patient, now)}" for one in known.reminders[:TOLD_REMINDERS])
-        paragraphs.append("\n".join([f"What {name} wants to be reminded of:", *told]))
+        told = [reminder_words(one, known.patient, now) for one in known.reminders]
+        paragraphs.append(_section(f"What {name} wants to be reminded of:", told))
     if None in (known.relatives, known.steps, known.reminders):
         paragraphs.append("Some of what is written down could not be read just now: look it up with the tools when you are asked.")
     return "\n\n".join(paragraphs)
@@ -73,6 +69,18 @@ def when_words(instant: datetime, patient: Patient, now: datetime) -> str:
     local, today = instant.astimezone(patient.zone), now.astimezone(patient.zone).date()
     near = {today: "today", today + timedelta(days=1): "tomorrow", today - timedelta(days=1): "yesterday"}
     return f"{near.get(local.date()) or f'on {_day(local)}'} at {local:%H:%M}"
+
+
+def _section(head: str, notes: Sequence[str]) -> str:
+    """Return a list under its head, cut where it gets too long."""
+    lines, size = [head], 0
+    for note in notes:
+        size += len(note.encode())
+        if size > SECTION_BYTES:
+            lines.append("- and more, which the tools know")
+            break
+        lines.append(f"- {note}")
+    return "\n".join(lines)
 
 
 def _day(local: datetime) -> str:

@@ -17,7 +17,7 @@ from storage.patient_models import Patient, Relative
 from storage.patients import PatientBook, PatientTables
 from storage.sqlite import SqliteDatabase
 from tests.storage.databases import NOW, StandingClock
-from tools.patient_words import TOLD_RELATIVES, Known, describe
+from tools.patient_words import Known, describe
 from transports.patients import NoPatients
 
 
@@ -106,13 +106,13 @@ async def test_an_unknown_patient_is_nobody(book: PatientBook) -> None:
     assert await KnownPatients(book).find("pt-404") is None
 
 
-def test_what_a_prompt_is_told_has_an_end_and_fits_with_the_longest_texts() -> None:
+def test_what_a_prompt_is_told_has_an_end() -> None:
     patient = Patient("p", "N" * 100, NOW, NOW, "a" * 1_000)
     relatives = [Relative("p", str(number), "n" * 100, "r" * 60, NOW, "a" * 300) for number in range(100)]
     context = describe(Known(patient, relatives, (), ()), NOW)
 
-    assert context.count("\n- ") == TOLD_RELATIVES
-    assert len(context) < 20_000
+    assert context.endswith("\n- and more, which the tools know")
+    assert 3_500 < len(context) < 6_000
 
 
 async def test_a_server_that_owns_its_tables_makes_them_with_two_patients_once() -> None:
