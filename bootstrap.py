@@ -264,7 +264,7 @@ async def build(
             companion = await open_companion(settings, database, told.alerts)
         connections = await open_connections(settings, database, resources, counters)
         written = await open_record_parts(
-            Ground(settings, database, resources, counters, found, told.publisher, told.alerts, patients=companion.book)
+            Ground(settings, database, resources, counters, found, told.publisher, told.alerts, patients=companion.book, clock=clock.now)
         )
         told.join(written)
         traces = open_traces(settings, resources)

@@ -24,6 +24,7 @@ from object_parts import open_objects
 from observers.voice_sessions import VoiceSessionRecords
 from parts import make_own_table
 from publishing.interfaces import AlertSender, EventPublisher, Silent
+from recording_parts import open_recordings
 from service.live_sessions import RegisteredSessions
 from service.nova_sonic import RecordedNovaSonic
 from service.session_cache import SessionCache
@@ -73,15 +74,25 @@ class Ground:
     """Whom the companion talks to."""
     objects: ObjectStore | None = None
     """Recordings and other sound; None where the settings name no place for them."""
+    clock: Callable[[], float] = time.monotonic
+    """Of the sessions."""
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:
     """Open everything that the settings ask for."""
-    objects = await open_objects(ground.settings, ground.resources, ground.checks)
+    objects = await open_objects(ground.settings, ground.resources)
     ground, parts = replace(ground, objects=objects), RecordParts()
     await _add_voice_sessions(ground, parts)
     _add_patients(ground, parts)
+    await _add_recordings(ground, parts)
     return await _add_conversations(ground, parts)
+
+
+async def _add_recordings(ground: Ground, parts: RecordParts) -> None:
+    """Record conversations as sound, and offer what is recorded."""
+    if ground.objects is not None:
+        found = await open_recordings(ground.settings, ground.objects, ground.resources, ground.counters, ground.clock)
+        parts.audio_attendances.extend(found.attendances)
 
 
 async def _add_conversations(ground: Ground, parts: RecordParts) -> RecordParts:

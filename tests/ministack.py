@@ -92,7 +92,7 @@ def _start(python: Path) -> tuple["subprocess.Popen[bytes]", str]:
         # The server takes no port 0: another process may take the free port in between, hence the tries.
         port = _free_port()
         environment = {"PATH": os.environ.get("PATH", ""), "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"}
-        environment |= {"SERVICES": "dynamodb,s3,sns,sqs", "S3_PERSIST": "0", "HOME": os.environ.get("HOME", "/")}
+        environment |= {"SERVICES": "dynamodb,s3,sns,sqs", "S3_PERSIST": "0", "HOME": os.environ.get("HOME", "/"), **CREDENTIALS}
         process = subprocess.Popen(
             [str(python), "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
         )
