@@ -8,7 +8,21 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from api import alerts, appointments, connections, conversations, events, openapi, orders, patients, probes, sessions, site, voice_sessions
+from api import (
+    alerts,
+    appointments,
+    audio,
+    connections,
+    conversations,
+    events,
+    openapi,
+    orders,
+    patients,
+    probes,
+    sessions,
+    site,
+    voice_sessions,
+)
 from api import config as config_api
 from api.app import build_app
 from api.health import Health
@@ -33,6 +47,7 @@ ALL: Final[tuple[Operation, ...]] = (
     *OF_RECORDS,
     *OF_CONNECTIONS,
     *voice_sessions.OPERATIONS,
+    *audio.OPERATIONS,
     *conversations.OPERATIONS,
     *OF_EVENTS,
     *patients.OPERATIONS,

@@ -156,3 +156,19 @@ class RecordSettings:
     alert_quiet_seconds: int = read.setting(
         "ALERT_QUIET_SECONDS", "How long the same alert is not raised again.", read.number(1, 86_400), 900, unit="seconds"
     )
+    upload_seconds: int = read.setting(
+        "UPLOAD_SECONDS", "How long the sound of an uploaded recording may be.", read.number(1, 600), 120, unit="seconds"
+    )
+    uploads_at_once: int = read.setting(
+        "UPLOADS_AT_ONCE",
+        "Uploads that are worked on at once; each takes a conversation's place. Those beyond are refused with too_many.",
+        read.number(0, 1_000),
+        8,
+    )
+    uploads_per_user: int = read.setting("UPLOADS_PER_USER", "Of these, how many of one user.", read.number(1, 1_000), 2)
+    upload_speed: int = read.setting(
+        "UPLOAD_SPEED",
+        "How many times as fast as it was spoken the model is given an uploaded recording; it takes what it can.",
+        read.number(1, 100),
+        4,
+    )

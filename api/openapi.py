@@ -47,6 +47,10 @@ _OF_BODIES: Final = {
     413: "The body is over 64 KB",
     415: "The body is not application/json, or it is compressed",
 }
+_OF_FILES: Final = {
+    413: "The body is too large, or more sound than is taken",
+    415: "The body is of no type that is taken, or it is compressed",
+}
 _OF_PRINCIPALS: Final = {
     401: "There is no token, or it is not accepted any more",
     403: "Not the principal's to do, or a page of a foreign origin asks",
@@ -110,7 +114,7 @@ def _operation(one: Operation, *, needs_token: bool) -> Node:
     found: Node = {"operationId": _id_of(one), "summary": one.summary}
     found |= {"parameters": parameters} if parameters else {}
     if one.body is not None:
-        found["requestBody"] = {"required": True, "content": _json(one.body.schema)}
+        found["requestBody"] = {"required": True, "content": _json(one.body.schema) | _files(one.files)}
     found["responses"] = {str(status): response for status, response in sorted(_responses(one, needs_token=needs_token).items())}
     if needs_token and one.access is not Access.PUBLIC:
         found["security"] = [{"token": []}]
@@ -141,6 +145,7 @@ def _responses(one: Operation, *, needs_token: bool) -> dict[int, Node]:
         refusals.pop(401, None)
     refusals |= {400: "The request cannot be used: a parameter or a member is unknown, missing or of the wrong form"}
     refusals |= _OF_BODIES if one.body is not None else {}
+    refusals |= _OF_FILES if one.files else {}
     refusals |= {404: "There is no such resource"} if one.parts else {}
     refusals |= {422: UnknownCursor.message} if one.success.shape is Shape.PAGE else {}
     refusals |= one.refusals
@@ -163,6 +168,8 @@ def _success(success: Success) -> Node:
     if success.status == _CREATED:
         headers["Location"] = _header("Address of the new record")
     found |= {"headers": headers} if headers else {}
+    if success.files:
+        return found | {"content": _files(success.files)}
     if success.data is None:
         return found
     if success.shape is Shape.BARE:
@@ -181,6 +188,11 @@ def _header(text: str) -> Node:
 
 def _json(schema: Node) -> Node:
     return {"application/json": {"schema": schema}}
+
+
+def _files(media: Sequence[str]) -> Node:
+    """Any bytes (OpenAPI 3.1, "Considerations for File Uploads")."""
+    return {one: {} for one in media}
 
 
 def _hoist(node: Any, schemas: Node) -> Any:

@@ -8,10 +8,14 @@ and who asks in `request[PRINCIPAL]`; it raises a SessionError for everything th
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from aiohttp import web
 
 from api.schema import Kind, Member, Record
+
+MAX_BODY_BYTES: Final = 64 * 1024
+"""Twenty items with the longest names and descriptions take 5 KB."""
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,6 +53,8 @@ class Success:
     shape: Shape = Shape.RECORD
     is_versioned: bool = False
     """Whether the header ETag comes with it."""
+    files: tuple[str, ...] = ()
+    """Media types of an answer that is a file, in the place of data."""
     also: str = ""
     """Another media type that BARE data come in, as text."""
 
@@ -72,5 +78,9 @@ class Operation:
     query: tuple[Member[object], ...] = ()
     headers: tuple[Member[object], ...] = ()
     body: Record | None = None
+    files: tuple[str, ...] = ()
+    """Media types of a body that is taken as it is, in the place of JSON."""
+    max_body_bytes: int = MAX_BODY_BYTES
+    """Of either."""
     refusals: Mapping[int, str] = field(default_factory=dict)
     """What else than the success comes back, beside what every operation may answer (OpenAPI, "responses")."""

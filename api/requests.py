@@ -9,14 +9,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.errors import BodyTooLarge, BodyTooSlow, InvalidBody, InvalidParameter, NotFound, UnsupportedMedia
-from api.operations import Operation
+from api.operations import MAX_BODY_BYTES, Operation
 from api.schema import BadValue, Record, Values, read_members
 
-MAX_BODY_BYTES: Final = 64 * 1024
-"""Twenty items with the longest names and descriptions take 5 KB."""
+MAX_JSON_BYTES: Final = 4 * 1024 * 1024
+"""Of any JSON: more would keep the event loop from everybody else while it is read. Files come as they are."""
 MAX_DEPTH: Final = 16
 """The deepest body has three levels."""
 BODY_SECONDS: Final = 10.0
+BYTES_PER_SECOND: Final = 64 * 1024
+"""What a large body comes with at least: it is given more time."""
 _MEDIA: Final = frozenset({"application/json", "application/merge-patch+json"})
 
 
@@ -28,6 +30,8 @@ class Given:
     query: Values
     headers: Values
     body: Values
+    file: bytes | None = None
+    """A body that is no JSON, where the operation takes such."""
 
 
 GIVEN: Final = web.RequestKey("given", Given)
@@ -44,8 +48,9 @@ async def reading(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = Values(read_members(operation.parts, request.match_info, NotFound))
         headers = {one.name: request.headers[one.name] for one in operation.headers if one.name in request.headers}
         given = Values(read_members(operation.headers, headers, InvalidParameter))
-        body = Values({}) if operation.body is None else await _read_body(request, operation.body)
-        request[GIVEN] = Given(path, _read_query(request, operation), given, body)
+        file = await _receive(request, operation.max_body_bytes) if request.content_type in operation.files else None
+        body = Values({}) if operation.body is None or file is not None else await _read_body(request, operation.body)
+        request[GIVEN] = Given(path, _read_query(request, operation), given, body, file)
     return await handler(request)
 
 
@@ -63,12 +68,13 @@ def _read_query(request: web.Request, operation: Operation) -> Values:
 async def _read_body(request: web.Request, kind: Record) -> Values:
     if request.content_type not in _MEDIA or request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia
-    raw = await _receive(request)
+    operation: Operation = request[OPERATION]
+    raw = await _receive(request, min(operation.max_body_bytes, MAX_JSON_BYTES))
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:  # also of what is no UTF-8, and nested more than 1024 deep
         raise InvalidBody("The body is no JSON.") from None
-    if _depth(raw) > MAX_DEPTH:
+    if _is_deep(raw):
         raise InvalidBody("The body is nested too deeply.")
     try:
         return kind.read(value)
@@ -76,28 +82,35 @@ async def _read_body(request: web.Request, kind: Record) -> Values:
         raise InvalidBody(f"The body {reason}.") from None
 
 
-async def _receive(request: web.Request) -> bytes:
-    """Return the body as it came.
+async def _receive(request: web.Request, most: int) -> bytes:
+    """Return the body as it came, of so many bytes at most.
 
     Raises:
         BodyTooLarge: it is, or says that it is.
         BodyTooSlow: it does not come.
         InvalidBody: it ends before its end.
     """
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    if (request.content_length or 0) > most:
         raise BodyTooLarge
     received = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS + (most - MAX_BODY_BYTES) / BYTES_PER_SECOND):
             async for chunk in request.content.iter_any():
                 received += chunk
-                if len(received) > MAX_BODY_BYTES:
+                if len(received) > most:
                     raise BodyTooLarge
     except TimeoutError:
         raise BodyTooSlow from None
     except web.RequestPayloadError:
         raise InvalidBody("The body is damaged.") from None
     return bytes(received)
+
+
+def _is_deep(raw: bytes) -> bool:
+    """Tell whether JSON is nested too deeply; of a large body, which is one long text, whether it has that many brackets at all."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
+    return len(raw) > MAX_BODY_BYTES or _depth(raw) > MAX_DEPTH
 
 
 def _depth(raw: bytes) -> int:

@@ -16,7 +16,6 @@ from service.following import USUAL, Following, Patience
 from session.assistant import AssistantProfile
 from session.errors import InternalError, ModelLost, SessionError
 from session.events import Command, End, SendAudio, SendText, SessionEvent, SessionFailed, Start, StopAudio
-from session.interfaces import Clock
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
 
@@ -50,7 +49,7 @@ class Exchange:
         patience: how long nothing has to happen until something is over.
     """
 
-    def __init__(self, runner: SessionRunner, clock: Clock, patience: Patience = USUAL) -> None:
+    def __init__(self, runner: SessionRunner, clock: Callable[[], float], patience: Patience = USUAL) -> None:
         self.following = Following(wants_answer=True)
         self._patience = patience
         self._runner = runner
@@ -63,7 +62,7 @@ class Exchange:
         """Take note of an event of the session."""
         if isinstance(event, SessionFailed):
             self._error = error_of(event)
-        self.following.take(event, self._clock.now())
+        self.following.take(event, self._clock())
         self._changed.set()
 
     def speak(self, pcm: bytes, speed: float, *, wants_answer: bool) -> Following:
@@ -85,7 +84,7 @@ class Exchange:
             SessionError: the session does not take it.
         """
         self.following = following = Following(wants_answer=True, patience=self._patience)
-        following.heard.sent(self._clock.now())
+        following.heard.sent(self._clock())
         await self._submit(SendText(text))
         return following
 
@@ -99,7 +98,7 @@ class Exchange:
             async with asyncio.timeout(seconds):
                 while True:
                     self._changed.clear()
-                    again_at = self.following.look(self._clock.now())
+                    again_at = self.following.look(self._clock())
                     if is_reached() or self.following.done_at is not None:
                         return
                     if self._error is not None or self._runner.is_over:
@@ -117,7 +116,7 @@ class Exchange:
     async def _change(self, until: float | None) -> None:
         timer = None
         if until is not None:
-            timer = asyncio.get_running_loop().call_later(max(0.001, until - self._clock.now()), self._changed.set)
+            timer = asyncio.get_running_loop().call_later(max(0.001, until - self._clock()), self._changed.set)
         try:
             await self._changed.wait()
         finally:
@@ -126,16 +125,16 @@ class Exchange:
 
     async def _speak(self, pcm: bytes, speed: float) -> None:
         sound = pcm + bytes(INPUT_HERTZ * 2 * TAIL_MS // 1_000)
-        due_at = self._clock.now()
+        due_at = self._clock()
         try:
             for start in range(0, len(sound), PIECE_BYTES):
                 await self._submit(SendAudio(sound[start : start + PIECE_BYTES]))
                 due_at += PIECE_MS / 1_000 / speed
-                await asyncio.sleep(max(0.0, due_at - self._clock.now()))
+                await asyncio.sleep(max(0.0, due_at - self._clock()))
             await self._submit(StopAudio())
         except SessionError as error:
             self._error = self._error or error
-        self.following.heard.sent(self._clock.now())
+        self.following.heard.sent(self._clock())
         self._changed.set()
 
     async def _submit(self, command: Command) -> None:
@@ -145,7 +144,7 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(registry: SessionRegistry, clock: Clock, wanted: Wanted) -> AsyncIterator[Exchange]:
+async def exchange(registry: SessionRegistry, clock: Callable[[], float], wanted: Wanted) -> AsyncIterator[Exchange]:
     """Have a session for a while; it has ended when this does.
 
     Raises:

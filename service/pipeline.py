@@ -222,13 +222,13 @@ class _Way:
     async def _stage(self, stage: PipelineStage) -> AsyncIterator[None]:
         """Note and publish that a stage was reached, or why not."""
         clock = self._with.desk.clock
-        began_at = clock.now()
+        began_at = clock()
         try:
             yield
         except SessionError as error:
-            self._note(Stage(stage, self._with.utc(), round((clock.now() - began_at) * 1_000), error.code))
+            self._note(Stage(stage, self._with.utc(), round((clock() - began_at) * 1_000), error.code))
             raise
-        self._note(Stage(stage, self._with.utc(), round((clock.now() - began_at) * 1_000)))
+        self._note(Stage(stage, self._with.utc(), round((clock() - began_at) * 1_000)))
 
     def _note(self, one: Stage) -> None:
         self.outcome.stages.append(one)

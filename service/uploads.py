@@ -1,7 +1,8 @@
 """Uploaded audio: what is said in it, a text as speech, and the six stages from a recording to the answer to it (service/pipeline.py)."""
 
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -11,13 +12,13 @@ from audio.errors import AudioError
 from audio.formats import MEDIA_TYPE, Format
 from s2s.models import ModelCapabilities
 from service.aides import asked_to_say, language_of, language_of_voice, reader, sentences, transcriber
+from service.errors import AudioUnavailable
 from service.exchange import Exchange, Wanted, exchange
 from service.following import USUAL, Patience
 from service.interfaces import Speech, Transcript
 from session.assistant import AssistantProfile
 from session.errors import NotAllowed, TooLarge, TooMany
 from session.events import Start
-from session.interfaces import Clock
 from session.refused_audio import as_session_error
 from session.registry import SessionRegistry
 
@@ -55,22 +56,25 @@ class AudioDesk:
     """Works on recordings and texts with the model; every piece of work is a session of its own.
 
     Args:
-        registry: makes the sessions.
         model: what the model can do.
         decoding: decodes what comes.
-        clock: monotonic seconds.
         limits: what may be taken.
+        clock: monotonic seconds, of the sessions.
     """
 
     def __init__(
-        self, registry: SessionRegistry, model: ModelCapabilities, decoding: AudioDecoding, clock: Clock, limits: UploadLimits
+        self, model: ModelCapabilities, decoding: AudioDecoding, limits: UploadLimits, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._registry = registry
+        self._registry: SessionRegistry | None = None
         self.model = model
         self._decoding = decoding
         self.clock = clock
         self.limits = limits
         self._working: Counter[str] = Counter()
+
+    def belong_to(self, registry: SessionRegistry) -> None:
+        """Make the sessions in this registry; without one, there is nobody who works on audio."""
+        self._registry = registry
 
     @asynccontextmanager
     async def place(self, user_id: str) -> AsyncIterator[None]:
@@ -116,7 +120,13 @@ class AudioDesk:
         return await self._decoding.encode(speech.pcm, speech.hertz, written), written.value, MEDIA_TYPE[written]
 
     def exchange(self, start: Start, user_id: str, profile: AssistantProfile | None = None) -> AbstractAsyncContextManager[Exchange]:
-        """Have a session for a while."""
+        """Have a session for a while.
+
+        Raises:
+            AudioUnavailable: there are no sessions.
+        """
+        if self._registry is None:
+            raise AudioUnavailable
         caller = f"user:{user_id}" if user_id else ""
         return exchange(self._registry, self.clock, Wanted(start, profile, user_id, caller, self.limits.patience))
 

@@ -27,6 +27,7 @@ ENTRY_POINTS = (
     "record_parts",
     "record_settings",
     "setting_values",
+    "upload_parts",
 )
 BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
 """Folders whose code is not part of what runs for a user."""

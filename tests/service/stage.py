@@ -204,7 +204,8 @@ async def staged(folder: Path, limits: UploadLimits | None = None, *, max_sessio
             clock=clock,
             max_sessions=max_sessions,
         )
-        desk = AudioDesk(registry, capabilities(DEFAULT_MODEL_ID), decoding, clock, limits or LIMITS)
+        desk = AudioDesk(capabilities(DEFAULT_MODEL_ID), decoding, limits or LIMITS)
+        desk.belong_to(registry)
         objects = FolderStore(folder, LinkSigner((bytes(32),)), "http://localhost")
         surroundings = Surroundings(desk, told, objects, told, lambda: datetime.fromtimestamp(1_900_000_000 + next(numbers), UTC))
         try:

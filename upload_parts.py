@@ -1,0 +1,46 @@
+"""What works on uploaded audio, opened as the settings ask."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from api.audio import AudioOffer
+from audio.decoding import AudioDecoding
+from config import Settings
+from publishing.interfaces import EventPublisher
+from s2s.models import capabilities
+from service.pipeline import Surroundings
+from service.uploads import AudioDesk, UploadLimits
+from storage.objects import ObjectStore
+from storage.voice_sessions import VoiceSessions
+
+
+async def open_uploads(
+    settings: Settings,
+    resources: AsyncExitStack,
+    *,
+    sessions: VoiceSessions,
+    objects: ObjectStore | None,
+    publisher: EventPublisher,
+    clock: Callable[[], float],
+) -> AudioOffer:
+    """Return what works on uploaded audio; it needs to be told the registry of sessions before it does.
+
+    Args:
+        settings: as read.
+        resources: close the decoders.
+        sessions: tell whose a voice session is.
+        objects: keep what is uploaded; None keeps nothing.
+        publisher: of the stages.
+        clock: monotonic seconds, of the sessions.
+    """
+    decoding = AudioDecoding()
+    resources.callback(decoding.close)
+    await decoding.start()
+    limits = UploadLimits(
+        seconds=settings.upload_seconds,
+        at_once=settings.uploads_at_once,
+        at_once_per_user=settings.uploads_per_user,
+        speed=settings.upload_speed,
+    )
+    desk = AudioDesk(capabilities(settings.model_id), decoding, limits, clock)
+    return AudioOffer(Surroundings(desk, publisher, objects), sessions)
