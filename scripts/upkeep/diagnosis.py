@@ -110,7 +110,7 @@ async def _examine_dynamodb(settings: Settings, database: DynamoDatabase, table:
     answer = await ask(database.client.describe_table, TableName=name)
     if answer.code in MISSING:
         return await _examine(DynamoStore(database), table, None, None, most)
-    found = TableFindings(name, table.kind.upper())
+    found = TableFindings(name, table.setting)
     arn = f"arn:aws:dynamodb:{settings.region}:*:table/{name}"
     if answer.code:
         cure = f"allow dynamodb:DescribeTable on {arn}; without it the definition cannot be looked at"
@@ -133,7 +133,7 @@ async def _examine_dynamodb(settings: Settings, database: DynamoDatabase, table:
 
 
 async def _examine(store: Store, table: NamedTable, state: TableState | None, planner: Planner | None, most: int) -> TableFindings:
-    found = TableFindings(table.definition.name, table.kind.upper())
+    found = TableFindings(table.definition.name, table.setting)
     for one in differences(table.definition, state):
         is_mild = one.drift in HARMLESS or (state is None and table.kind in _OPTIONAL)
         found.findings.append(Finding("schema", Weight.NOTICE if is_mild else Weight.PROBLEM, one.line, one.cure))

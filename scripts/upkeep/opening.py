@@ -1,7 +1,7 @@
 """Opens the store that the settings choose, and lists its tables."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from config import Settings, SettingsError, StorageKind
 from scripts.upkeep.dynamodb_store import DynamoStore
@@ -16,8 +16,10 @@ class NamedTable:
     """A table of this installation."""
 
     kind: str
-    """Name of its definition, like orders_table; its setting in capitals, like ORDERS_TABLE."""
+    """Name of its definition, like orders_table."""
     definition: TableDefinition
+    setting: str
+    """Variable that names it, like ORDERS_TABLE."""
 
     @property
     def short(self) -> str:
@@ -31,7 +33,9 @@ def tables_of(settings: Settings, wanted: Iterable[str] = ()) -> tuple[NamedTabl
     Raises:
         SettingsError: there is no such table.
     """
-    tables = tuple(NamedTable(define.__name__, one) for define, one in zip(DEFINITIONS, all_tables(settings), strict=True))
+    variables = {field.name: field.metadata["env"] for field in fields(settings) if field.metadata}
+    pairs = zip(DEFINITIONS, all_tables(settings), strict=True)
+    tables = tuple(NamedTable(define.__name__, one, variables[define.__name__]) for define, one in pairs)
     names = {name: table for table in tables for name in (table.short, table.definition.name)}
     if unknown := [name for name in wanted if name not in names]:
         raise SettingsError((f"there is no table {', '.join(unknown)}; there are {', '.join(table.short for table in tables)}",))

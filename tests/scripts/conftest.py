@@ -37,7 +37,7 @@ def between(ministack_endpoint: str, dynamodb_env: dict[str, str], monkeypatch: 
 
 def names(prefix: str) -> dict[str, str]:
     """Return variables that give every table a name of its own."""
-    return {table.kind.upper(): f"{prefix}-{table.short}" for table in tables_of(Settings.from_env({}))}
+    return {table.setting: f"{prefix}-{table.short}" for table in tables_of(Settings.from_env({}))}
 
 
 @dataclass(frozen=True, slots=True)
