@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from api import conversations, voice_sessions
+from api import audio, conversations, voice_sessions
 from api.health import Check
 from api.operations import Operation
 from api.patient_parts import PATIENT_BOOK
@@ -25,6 +25,7 @@ from observers.voice_sessions import VoiceSessionRecords
 from parts import make_own_table
 from publishing.interfaces import AlertSender, EventPublisher, Silent
 from recording_parts import open_recordings
+from service.audio_work import ModelAudioWork
 from service.live_sessions import RegisteredSessions
 from service.nova_sonic import RecordedNovaSonic
 from service.session_cache import SessionCache
@@ -38,6 +39,7 @@ from storage.tables import voice_sessions_table
 from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
 from transports.memory import Memory, NoMemory
+from upload_parts import open_uploads
 
 log = structlog.get_logger()
 
@@ -135,6 +137,13 @@ async def _add_voice_sessions(ground: Ground, parts: RecordParts) -> RecordedNov
     parts.audio_attendances.append(records)
     parts.at_registry.append(live.belong_to)
     parts.operations.append(voice_sessions.OPERATIONS)
-    service = RecordedNovaSonic(sessions, live, SessionCache(time.monotonic, ground.counters))
+    uploads = await open_uploads(
+        settings, ground.resources, sessions=sessions, objects=ground.objects, publisher=ground.publisher, clock=ground.clock
+    )
+    parts.at_registry.append(uploads.surroundings.desk.belong_to)
+    parts.operations.append(audio.OPERATIONS)
+    parts.api_parts[audio.AUDIO] = uploads
+    work = ModelAudioWork(uploads.surroundings, sessions)
+    service = RecordedNovaSonic(sessions, live, SessionCache(time.monotonic, ground.counters), work)
     parts.api_parts[voice_sessions.VOICE] = service
     return service
