@@ -79,6 +79,10 @@ class ClientCalls:
         """When the oldest call has waited for too long."""
         return next(iter(self._called_at.values()), float("inf")) + self._seconds
 
+    def revise(self, tools: Sequence[ToolSpec]) -> None:
+        """Take note of other tools; those that there were may still be called by the stream that knows them."""
+        self._names |= {tool.name for tool in tools}
+
     def owns(self, name: str) -> bool:
         """Tell whether the client runs this tool."""
         return name in self._names

@@ -75,6 +75,10 @@ class Continuation:
         self._look_at, self._noise_until = now + RETRY_SECONDS, NEVER
         self.used(now)
 
+    def hurry(self, now: float) -> None:
+        """Let the stream give way at the first quiet moment, but no sooner than RETRY_SECONDS after it was opened."""
+        self._due_at = now
+
     def used(self, now: float) -> None:
         """Take note of speech of the user, or of text."""
         self._idle_at = now + IDLE_SECONDS - self._jitter_seconds

@@ -7,8 +7,8 @@ may have several streams one after the other, and nothing that an old one still 
 from dataclasses import dataclass, field
 
 from s2s.errors import Remedy
-from s2s.events import InputEvent, OutputEvent, ToolUse
-from session.events import Command, EndReason, SessionEvent
+from s2s.events import Endpointing, InferenceConfiguration, InputEvent, OutputEvent, ToolSpec, ToolUse
+from session.events import Command, EndReason, SessionEvent, Start
 
 FIRST_GENERATION = 1
 """Of a session's first stream, which takes what is sent without being asked to."""
@@ -117,6 +117,21 @@ class Overflowed:
 
 
 @dataclass(frozen=True, slots=True)
+class Replan:
+    """Open the next stream by another plan, and soon: the client has other wishes."""
+
+    start: Start
+    """What the client asks for now."""
+    voice_id: str
+    prompt: str
+    inference: InferenceConfiguration
+    endpointing: Endpointing | None
+    client_tools: tuple[ToolSpec, ...]
+    tools: tuple[ToolSpec, ...]
+    """Specs of all tools."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time that `next_deadline` asked for has come."""
 
@@ -135,6 +150,7 @@ type Input = (
     | Park
     | Broken
     | Overflowed
+    | Replan
     | Tick
 )
 

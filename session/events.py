@@ -81,6 +81,14 @@ class SubmitToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Revise:
+    """Go on with other wishes from the next quiet moment on."""
+
+    start: Start
+    """Voice, prompt, inference, endpointing and the client's tools count; everything else stays as the session began."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopAudio:
     """The client closes its microphone for good; the session may go on by text."""
 
@@ -90,7 +98,7 @@ class End:
     """The client ends the session."""
 
 
-type Command = Start | SendAudio | SendText | Interrupt | ReportPlayback | SubmitToolResult | StopAudio | End
+type Command = Start | SendAudio | SendText | Interrupt | ReportPlayback | SubmitToolResult | Revise | StopAudio | End
 
 
 # Session events

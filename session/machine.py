@@ -19,10 +19,11 @@ from s2s.events import (
     ToolUse,
     UsageEvent,
 )
-from s2s.limits import STRICT, TextProfile, clean_text
+from s2s.limits import STRICT, TextProfile
 from session.acknowledgement import Acknowledgement
 from session.assistant import SessionPlan
 from session.calls import Calls
+from session.client_input import AUDIO_LIMIT_MS, check_audio, typed_words
 from session.client_tools import ClientCalls
 from session.departure import Departure
 from session.drops import Drops
@@ -41,6 +42,7 @@ from session.effects import (
     OpenStream,
     Overflowed,
     Park,
+    Replan,
     Send,
     StartTool,
     StreamEnded,
@@ -51,11 +53,8 @@ from session.effects import (
 )
 from session.errors import (
     InternalError,
-    InvalidAudio,
-    NotAllowed,
     SessionError,
     SessionIdle,
-    TooLarge,
     TooSlow,
     WrongOrder,
     model_failure,
@@ -68,6 +67,7 @@ from session.events import (
     Interrupt,
     ModelOutput,
     ReportPlayback,
+    Revise,
     SendAudio,
     SendText,
     SessionEnded,
@@ -86,6 +86,7 @@ from session.life_cycle import LIFE_CYCLE, State, Step
 from session.opening import Wording
 from session.presence import Presence
 from session.queues import PlaybackQueue
+from session.revision import revised
 from session.silence import Silence
 from session.snapshot import SessionSnapshot
 from session.speaker import Speaker
@@ -100,10 +101,6 @@ HUNG_CODE = "model_stalled"
 """Of a model that reads and does not answer; the same as of one that does not read."""
 STUCK_SECONDS = 10.0
 """A model in the middle of an answer that says nothing for this long is stuck: speech comes faster than it is played."""
-TEXT_LIMIT_BYTES = 4_000
-"""Longest typed turn, in UTF-8."""
-AUDIO_LIMIT_MS = 2_000.0
-"""Longest single piece of audio."""
 TOOLS_LIMIT = 16
 """Tool calls that may be open at once: far more than the model starts on its own."""
 
@@ -236,11 +233,8 @@ class SessionMachine:
                 return self._tool_done(given, now)
             case Drain() | Park():
                 return self._asked_to_leave(given, now)
-            case Overflowed(total_ms):
-                self.statistics.audio_in_dropped_ms = total_ms
-                return []
-            case ClientLost() | ClientBack():
-                self._presence.take(given, now)
+            case Overflowed() | ClientLost() | ClientBack() | Replan():
+                self._take_note(given, now)
                 return []
             case Broken(ref):
                 return self._failed(InternalError(), ref)
@@ -248,6 +242,18 @@ class SessionMachine:
                 return self._tick(now)
             case _:
                 return self._command(given, now)
+
+    def _take_note(self, given: Overflowed | ClientLost | ClientBack | Replan, now: float) -> None:
+        match given:
+            case Overflowed(total_ms):
+                self.statistics.audio_in_dropped_ms = total_ms
+            case Replan():
+                self._plan = revised(self._plan, given)
+                self._wording.revise(self._plan, given.tools)
+                self._client_calls.revise(given.client_tools)
+                self._streams.revise(now)
+            case _:
+                self._presence.take(given, now)
 
     def _move(self, step: Step) -> None:
         self.state = LIFE_CYCLE.get((self.state, step), self.state)
@@ -351,29 +357,20 @@ class SessionMachine:
                 return []
             case End():
                 return self._finish(EndReason.CLIENT)
-            case Start():
+            case Start() | Revise():
                 raise WrongOrder("The session has been started already.")
             case _:
                 assert_never(command)
 
     def _audio(self, pcm: bytes, now: float) -> list[Effect]:
         duration = self._wording.duration_ms(pcm)
-        if len(pcm) % 2 or not pcm:
-            raise InvalidAudio
-        if duration > AUDIO_LIMIT_MS:
-            raise TooLarge("A piece of audio is too long; send 20 to 100 ms at a time.")
+        check_audio(pcm, duration)
         self._silence.heard(now, duration)
         self.statistics.audio_in_ms += duration
         return [self._hearing.take(self._wording.audio(pcm), duration, now)]
 
     def _typed(self, text: str, now: float) -> list[Effect]:
-        text = clean_text(text).strip()
-        if not self._plan.takes_text:
-            raise NotAllowed("This model does not answer typed text; speak to it.")
-        if not text:
-            raise WrongOrder("The text is empty.")
-        if len(text.encode()) > TEXT_LIMIT_BYTES:
-            raise TooLarge(f"A text can have {TEXT_LIMIT_BYTES} bytes at most.")
+        text = typed_words(text, takes_text=self._plan.takes_text)
         effects = [*self.turns.interrupt(now), *self.turns.user_typed(text, now)]
         if self.state is State.CONNECTING:  # the first thing that a client is told is that the session has started
             self._untold += effects

@@ -49,6 +49,10 @@ class Wording:
         """Of the history that was written last."""
         self._halvings = 0
 
+    def revise(self, plan: SessionPlan, tools: Sequence[ToolSpec]) -> None:
+        """Open the streams that come by another plan; the rates of audio are the same."""
+        self._plan, self._tools = plan, tuple(tools)
+
     def opening(self, history: Sequence[HistoryTurn]) -> tuple[InputEvent, ...]:
         """Return everything from sessionStart to the open audio block."""
         plan, past = self._plan, replayable(history, self._limits)

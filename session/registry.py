@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from s2s.events import ToolSpec
 from s2s.limits import STRICT, TextProfile
 from s2s.models import capabilities
-from session.assistant import AssistantProfile, plan_session
+from session.assistant import AssistantProfile, SessionPlan, plan_session
 from session.client_link import ClientLink
 from session.client_tools import ANSWER_SECONDS
 from session.continuation import JITTER_SECONDS
@@ -21,6 +22,7 @@ from session.keeper import PARK_RESERVE_SECONDS, SessionKeeper
 from session.label import SessionLabel
 from session.origin import Origin
 from session.resumption import Crowd
+from session.revision import reconsidering
 from session.runner import SessionRunner
 from session.snapshot import SessionSnapshot
 from session.stream_quota import StreamQuota
@@ -196,12 +198,19 @@ class SessionRegistry:
         if (profile := profile or self._assistants.get(name)) is None:
             raise NotAllowed(f"There is no assistant {name[:40]!r}.")
         wishes, model = replace(start, assistant=name), capabilities(self._model.model_id)
-        plan = replace(plan_session(profile, wishes, model, self._client_tool_seconds), idle_seconds=self._idle_seconds)
+
+        def plan_for(wishes: Start) -> SessionPlan:
+            return replace(plan_session(profile, wishes, model, self._client_tool_seconds), idle_seconds=self._idle_seconds)
+
+        def specs_of(plan: SessionPlan) -> tuple[ToolSpec, ...]:
+            return (*self._tools.specs(plan.tools), *plan.client_tools)
+
+        plan = plan_for(wishes)
         origin = Origin(
             session_id=session_id,
             model_id=self._model.model_id,
             plan=plan,
-            tools=(*self._tools.specs(plan.tools), *plan.client_tools),
+            tools=specs_of(plan),
             names_seed=uuid.uuid4().hex,
             renewal_jitter_seconds=random.uniform(0.0, JITTER_SECONDS),  # noqa: S311  # spreads load, hides nothing
             resume_jitter=random.random(),  # noqa: S311  # the same
@@ -221,6 +230,7 @@ class SessionRegistry:
             crowd=self._crowd,
             tape=tape,
             origin=origin,
+            reconsider=reconsidering(plan, plan_for, specs_of),
         )
         self._admitted.append(runner)
         return runner

@@ -44,13 +44,14 @@ from session.effects import (
     ToolDone,
 )
 from session.errors import SessionError
-from session.events import Command, End, EndReason, HistoryTurn, SendAudio, SessionEvent, SpeechChunk
+from session.events import Command, End, EndReason, HistoryTurn, Revise, SendAudio, SessionEvent, SpeechChunk
 from session.interfaces import AudioObserver, Clock, ModelClient, ModelStream, Observer, SessionObserver, Tape, ToolRunner
 from session.machine import SessionMachine
 from session.origin import Origin
 from session.overview import SessionOverview
 from session.queues import PlaybackQueue, UplinkQueue
 from session.resumption import Crowd
+from session.revision import Reconsider
 from session.snapshot import SessionSnapshot
 
 log = structlog.get_logger()
@@ -78,6 +79,7 @@ class SessionRunner:
         crowd: counts the streams that are lost in all sessions.
         tape: keeps what happens, if the session is recorded.
         origin: what the session is made of.
+        reconsider: joins other wishes of the client with the plan; None refuses them.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class SessionRunner:
         crowd: Crowd | None = None,
         tape: Tape | None = None,
         origin: Origin | None = None,
+        reconsider: Reconsider | None = None,
     ) -> None:
         self.session_id = session_id
         self.client = ClientLink()
@@ -107,6 +110,7 @@ class SessionRunner:
         self._crowd = crowd or Crowd()
         self._tape = tape
         self.origin = origin
+        self._reconsider = reconsider
         self._began_at = datetime.now(UTC)
         self._streams_opened = 0
         self._uplink = UplinkQueue()
@@ -162,7 +166,7 @@ class SessionRunner:
         Raises:
             SessionError: the command cannot be carried out; the session goes on.
         """
-        self._apply(command)
+        self._apply(self._reconsider(command.start) if isinstance(command, Revise) and self._reconsider is not None else command)
         if self._audio_observers and isinstance(command, SendAudio):
             now = self._clock.now()
             for observer in self._audio_observers:

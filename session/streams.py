@@ -76,6 +76,8 @@ class Streams:
         self._continuation = Continuation(renewal_jitter_seconds)
         self._opened = FIRST_GENERATION
         """How many were opened."""
+        self._plans = self._opened_by = 0
+        """How many other plans there were, now and when the latest stream was opened."""
         self._told = 0
         """How many texts there were when the last one was."""
         self._retry_at = NEVER
@@ -101,7 +103,12 @@ class Streams:
 
     def first_opened(self, now: float, signed_for_seconds: float | None) -> None:
         """Take note of the session's first stream."""
-        self._continuation.opened(now, signed_for_seconds)
+        self._begins(now, signed_for_seconds)
+
+    def revise(self, now: float) -> None:
+        """Change the stream soon: the next one is opened by another plan."""
+        self._plans += 1
+        self._continuation.hurry(now)
 
     def used(self, now: float) -> None:
         """Take note of speech of the user, or of text."""
@@ -165,7 +172,7 @@ class Streams:
         self._move(Move.OPENED)
         self.current, self.next = generation, None
         self._stalled_at = self._lost_at = NEVER
-        self._continuation.opened(now, signed_for_seconds)
+        self._begins(now, signed_for_seconds)
         return [*effects, Route(generation, again), Emit(SessionContinued(reason, round(waited * 1_000)))]
 
     def lost(self, failure: StreamFailed, turn: int, texts: int, now: float, *, is_shortened: bool = False) -> list[Effect] | None:
@@ -233,8 +240,14 @@ class Streams:
     def _open(self, compose: Compose) -> Effect:
         self._move(Move.OPENING)
         self._opened += 1
+        self._opened_by = self._plans
         self.next = self._opened
         return OpenStream(self.next, compose())
+
+    def _begins(self, now: float, signed_for_seconds: float | None) -> None:
+        self._continuation.opened(now, signed_for_seconds)
+        if self._opened_by != self._plans:
+            self._continuation.hurry(now)
 
     def _move(self, move: Move) -> None:
         self.life = LIVES[self.life, move]

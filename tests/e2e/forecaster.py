@@ -1,10 +1,10 @@
 """A model that asks its caller's own application for the weather when somebody speaks, and does what is typed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from nova_sonic_local.brains.interface import Reply, UserTurn
+from nova_sonic_local.brains.interface import Brain, Prompt, Reply, UserTurn
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 from tests.e2e.desk import Server, serving
@@ -44,6 +44,35 @@ class Forecaster:
         """Hold nothing."""
 
 
+class Newsroom:
+    """Does what the present tools allow: hands over to the reporter, or has the news told.
+
+    Args:
+        prompt: of the stream.
+    """
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._tools = prompt.tools
+
+    def listen(self) -> None:
+        """Need no words."""
+        return
+
+    async def answer(self, turn: UserTurn, reply: Reply) -> None:
+        """Call the tool that there is for what was typed."""
+        if turn.text == "transfer":
+            await reply.call_tools([("transfer_to_Reporter", {})])
+            await reply.say("The reporter takes over.")
+        elif turn.text == "news" and "tellNews" in self._tools:
+            (news,) = await reply.call_tools([("tellNews", {"place": "Lima"})])
+            await reply.say(f"The headline is {news.get('headline')}")
+        else:
+            await reply.say("Please wait.")
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
 def pcm(utterance: Utterance) -> bytes:
     """Return the utterance as these clients' microphones send it."""
     return bytes(HERTZ) + resampled(speak(utterance), HERTZ).astype("<i2").tobytes()
@@ -55,8 +84,8 @@ def room(seconds: float) -> bytes:
 
 
 @asynccontextmanager
-async def forecasting(folder: Path) -> AsyncIterator[Server]:
+async def forecasting(folder: Path, brain: Callable[[Prompt], Brain] = lambda _prompt: Forecaster()) -> AsyncIterator[Server]:
     """Run a server in front of such a model for the length of the block."""
-    options = Options(brain=lambda _prompt: Forecaster(), ca_dir=folder)
+    options = Options(brain=brain, ca_dir=folder)
     async with NovaSonicLocal(options) as emulator, serving(folder, emulator, {"CLIENT_TOOL_SECONDS": "5"}) as server:
         yield server

@@ -14,6 +14,7 @@ from nova_sonic_local.certificates import server_context
 from tests import needs
 
 SCRIPT = Path(__file__).parent / "node" / "realtime.mjs"
+AGENTS = SCRIPT.with_name("agents.mjs")
 SECONDS = 90
 LARGEST_LINE_BYTES = 16 * 1024 * 1024
 
@@ -59,21 +60,36 @@ async def node_call(address: str, folder: Path, task: Mapping[str, object]) -> l
     assert isinstance(speech, bytes)
     async with tls_front(urlsplit(address).port or 0, folder) as (port, ca_file):
         own = {"packages": str(packages), "baseURL": f"https://127.0.0.1:{port}/v1", "speech": base64.b64encode(speech).decode()}
-        pipe = asyncio.subprocess.PIPE
-        node = await asyncio.create_subprocess_exec(
-            *(str(needs.node()), str(SCRIPT)),
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env={"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(ca_file)},
-            limit=LARGEST_LINE_BYTES,
-        )
-        try:
-            async with asyncio.timeout(SECONDS):
-                output, errors = await node.communicate(json.dumps({**task, **own}).encode())
-        finally:
-            if node.returncode is None:
-                node.kill()
-                await node.wait()
+        return await _run(SCRIPT, {**task, **own}, {"NODE_EXTRA_CA_CERTS": str(ca_file)})
+
+
+async def agents_call(address: str) -> dict[str, Any]:
+    """Let two voice agents hold a conversation, one after the other; return what tests/e2e/node/agents.mjs saw.
+
+    Args:
+        address: of the server, as ws://host:port/.
+    """
+    (seen,) = await _run(AGENTS, {"packages": str(needs.agents_node()), "url": f"{address}v1/realtime?model=carlos"}, {})
+    return seen
+
+
+async def _run(script: Path, task: Mapping[str, object], environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Run a script with a task; return the lines of JSON that it prints."""
+    pipe = asyncio.subprocess.PIPE
+    node = await asyncio.create_subprocess_exec(
+        *(str(needs.node()), str(script)),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env={"PATH": os.environ["PATH"], **environment},
+        limit=LARGEST_LINE_BYTES,
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            output, errors = await node.communicate(json.dumps(task).encode())
+    finally:
+        if node.returncode is None:
+            node.kill()
+            await node.wait()
     assert node.returncode == 0, errors.decode()
     return [json.loads(line) for line in output.splitlines()]

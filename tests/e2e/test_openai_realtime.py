@@ -8,8 +8,8 @@ from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from tests import needs
-from tests.e2e.forecaster import ASKING, WEATHER_TOOL, forecasting, pcm
-from tests.e2e.node_call import node_call
+from tests.e2e.forecaster import ASKING, WEATHER_TOOL, Newsroom, forecasting, pcm
+from tests.e2e.node_call import agents_call, node_call
 from tests.e2e.realtime_call import RealtimeCall, calling
 from tests.e2e.stack import Stack
 
@@ -125,3 +125,14 @@ async def test_the_javascript_library_answers_a_call_of_its_own_tool_interrupts_
     assert said[-2:] == ["In Lima it is 12.", "You wrote the end."]
     assert statuses == ["completed", "completed", "cancelled", "completed", "completed", "completed"]
     assert not [event for event in events if event["type"] == "error"]
+
+
+async def test_one_voice_agent_hands_the_conversation_over_to_another(tmp_path: Path) -> None:
+    async with forecasting(tmp_path, Newsroom) as server:
+        seen = await agents_call(server.url)
+
+    assert seen["handoffs"] == [["Desk", "Reporter"]]
+    assert seen["places"] == ["Lima"]
+    assert seen["said"][0] == "The reporter takes over."
+    assert seen["said"][-1] == "The headline is Nothing happened."
+    assert seen["errors"] == []

@@ -6,6 +6,7 @@ import pytest
 
 from s2s.errors import Remedy
 from s2s.events import AudioInput, InputEvent, StopReason, TextInput, TokenCounts, ToolContentStart, ToolResult, ToolUse
+from session.client_input import TEXT_LIMIT_BYTES
 from session.departure import DRAIN_CHECK_SECONDS
 from session.effects import (
     Begin,
@@ -51,7 +52,7 @@ from session.events import (
     UsageReported,
 )
 from session.life_cycle import LIFE_CYCLE, State, Step
-from session.machine import TEXT_LIMIT_BYTES, TOOLS_LIMIT
+from session.machine import TOOLS_LIMIT
 from session.queues import EVENTS_LIMIT
 from session.silence import SILENCE_AFTER_SECONDS, SILENCE_EVERY_SECONDS
 from session.turns import ANSWER_SECONDS

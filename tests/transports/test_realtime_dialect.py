@@ -14,6 +14,7 @@ from session.events import (
     HistoryTurn,
     Interrupt,
     ReportPlayback,
+    Revise,
     SendAudio,
     SendText,
     SpeechStarted,
@@ -204,15 +205,39 @@ def test_schemas_as_libraries_write_them_are_made_plain_for_the_service() -> Non
     }
 
 
-def test_a_running_session_keeps_what_it_began_with() -> None:
+def test_a_running_session_goes_on_with_other_wishes() -> None:
     talk = RealtimeTalk()
     talk.says("session.update", session={"type": "realtime", "tools": [WEATHER]})
+    talk.says("conversation.item.create", item=message("The caller is Ana.", "system"))
     talk.speaks()
     same = {"type": "realtime", "tools": [WEATHER], "tracing": "auto", "output_modalities": ["text"]}
 
     assert kinds(talk.answers("session.update", session=same)) == ["session.updated"]
-    (refused,) = talk.answers("session.update", event_id="e7", session={"type": "realtime", "tools": []})
+    (revise,) = talk.says("session.update", session={"type": "realtime", "tools": [], "instructions": "Sell shoes."})
+    assert isinstance(revise, Revise)
+    assert (revise.start.client_tools, revise.start.prompt) == ((), "Sell shoes.\n\nThe caller is Ana.")
+    assert talk.told[-1]["session"]["instructions"] == "Sell shoes."
+
+
+@pytest.mark.parametrize(
+    "session", [{"input_audio_format": "g711_ulaw"}, {"output_audio_format": "g711_alaw"}, {"audio": {"input": {"format": {"rate": 16_000}}}}]
+)
+def test_how_a_running_session_sounds_is_fixed(session: Json) -> None:
+    talk = RealtimeTalk()
+    talk.speaks()
+    (refused,) = talk.answers("session.update", event_id="e7", session=session)
+
     assert (refused["error"]["code"], refused["error"]["event_id"]) == ("wrong_order", "e7")
+
+
+def test_what_the_assistant_has_not_is_not_shown_as_in_force() -> None:
+    talk = RealtimeTalk()
+    talk.speaks()
+    talk.says("session.update", session={"type": "realtime", "instructions": "Sell shoes."})
+    talk.dialect.answer(NotAllowed().event())  # to the command that came of it
+    (told,) = talk.answers("session.update", session={"type": "realtime"})
+
+    assert told["session"]["instructions"] == ""
 
 
 def test_audio_is_cut_into_pieces_and_half_samples_are_kept() -> None:

@@ -20,6 +20,7 @@ from session.events import (
     HistoryTurn,
     Interrupt,
     ReportPlayback,
+    Revise,
     SendAudio,
     SendText,
     SessionEvent,
@@ -101,6 +102,10 @@ class RealtimeDialect:
         self._session_id = ids.new("sess")
         self._session = RealtimeSession(profile, assistant, model or profile.name)
         self._responses.session = self._session
+        self._former: RealtimeSession | None = None
+        """Before the client's event that is worked off."""
+        self._notes: list[str] = []
+        """What the system said before the session began."""
         self._is_live = False
         self._waiting: list[Item] = []
         """Messages that the model was not told."""
@@ -119,7 +124,7 @@ class RealtimeDialect:
         Raises:
             SessionError: the frame is no event, or one that does not fit now.
         """
-        self._event_id = self._param = None
+        self._event_id = self._param = self._former = None
         event = read_event(frame)
         event_id = event.values.get("event_id")
         self._event_id = event_id if isinstance(event_id, str) and len(event_id) <= _EVENT_ID_LIMIT else None
@@ -145,6 +150,8 @@ class RealtimeDialect:
         """Translate a refusal; there is nothing else that these clients are told outside of a session."""
         if not isinstance(told, SessionFailed):
             return ()
+        if self._is_live and self._former is not None:  # the assistant does not have what was asked for
+            self._session = self._responses.session = self._former
         event_id, param = self._event_id, self._param
         return self._writer.failure(told, event_id=event_id, param=param)
 
@@ -172,13 +179,16 @@ class RealtimeDialect:
                 raise noted(UnknownEvent(), "type")
 
     def _update(self, session: Members) -> Sequence[Action]:
-        after = updated(self._session, Members("session", session.values))
-        if self._is_live and not after.is_like(self._session):
-            text = "The voice, the instructions, the tools and the formats of audio are fixed once the conversation has begun."
+        before, after = self._session, updated(self._session, Members("session", session.values))
+        if self._is_live and not after.sounds_like(before):
+            text = "The formats of audio and the language are fixed once the conversation has begun."
             return self._refuse(noted(harmless(text), "session"))
+        revised = [] if not self._is_live or after.is_like(before) else [Revise(after.start(notes=self._notes))]
+        self._former = before
         self._session = self._responses.session = after
-        self._output.client_tools = frozenset(tool.name for tool in after.tools)
-        return [Reply(frame) for frame in self._told_session("session.updated")]
+        # What the model knows it may still call, until its next stream knows better.
+        self._output.client_tools |= {tool.name for tool in after.tools}
+        return [*revised, *(Reply(frame) for frame in self._told_session("session.updated"))]
 
     def _audio(self, event: Members) -> Sequence[Action]:
         try:
@@ -288,7 +298,8 @@ class RealtimeDialect:
         before, self._waiting = self._waiting[:last], self._waiting[last:]
         roles = {"user": Role.USER, "assistant": Role.ASSISTANT}
         history = [HistoryTurn(roles[each.role], each.text) for each in before if each.role in roles and each.text]
-        return (self._session.start(history, [each.text for each in before if each.role == "system"]),)
+        self._notes = [each.text for each in before if each.role == "system"]
+        return (self._session.start(history, self._notes),)
 
     def _added(self, item: Item) -> Sequence[Reply]:
         return [Reply(frame) for frame in (*self._items.add(item), *self._items.done(item))]

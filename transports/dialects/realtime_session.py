@@ -98,8 +98,12 @@ class RealtimeSession:
         )
 
     def is_like(self, other: "RealtimeSession") -> bool:
+        """Tell whether nothing is different that the model is told."""
+        return self.start() == other.start()
+
+    def sounds_like(self, other: "RealtimeSession") -> bool:
         """Tell whether nothing is different that cannot be changed in a conversation."""
-        return (self.start(), self.input, self.output) == (other.start(), other.input, other.output)
+        return (self.input, self.output, self.language) == (other.input, other.output, other.language)
 
     @property
     def voice(self) -> str:
