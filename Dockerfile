@@ -47,7 +47,9 @@ COPY api/ api/
 COPY telemetry/ telemetry/
 COPY assistants/ assistants/
 COPY web/ web/
-COPY scripts/seed_data.py scripts/
+# For operators, who run them with the settings and the role of the server: docs/how-to/migrate-records.md.
+COPY scripts/seed_data.py scripts/diagnose_tables.py scripts/migrate.py scripts/
+COPY scripts/upkeep/ scripts/upkeep/
 # Compiled here, because at run time the root file system may be read-only.
 RUN /opt/venv/bin/python -m compileall -q .
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp \

@@ -11,7 +11,7 @@ ARGS ?=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev needs run seed test test-slow demo-check conformance container-check check format docs bench lock clean
+.PHONY: help setup setup-dev needs run seed diagnose migrate test test-slow demo-check conformance container-check check format docs bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +30,14 @@ needs: setup-dev ## Get what the tests need beside Python packages (Chromium, es
 run: setup ## Talk to the assistant on this machine: server, Nova Sonic Local and page, without an AWS account
 	@$(PYTHON_VENV) server.py --local $(ARGS)
 
-seed: setup ## Write the example orders and appointments into the embedded database
+seed: setup ## Write the example orders, appointments and patients into the embedded database
 	@STORAGE=sqlite $(PYTHON_VENV) scripts/seed_data.py $(ARGS)
+
+diagnose: setup ## Look at the tables, and say what is wrong and what to do; the embedded ones, or with STORAGE=dynamodb those in AWS
+	@STORAGE=$${STORAGE:-sqlite} $(PYTHON_VENV) scripts/diagnose_tables.py $(ARGS)
+
+migrate: setup ## Bring tables and records to their present shape, with a copy first; likewise (ARGS=--dry-run only tells)
+	@STORAGE=$${STORAGE:-sqlite} $(PYTHON_VENV) scripts/migrate.py $(ARGS)
 
 test: needs ## Run all tests but the container and the slow ones
 	@$(PYTEST) $(ARGS)
