@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Protocol
 
+from auth.principal import Principal
 from session.events import HistoryTurn, Start
 
 
@@ -26,7 +27,14 @@ class NoMemory:
         return ()
 
 
-async def remember(start: Start, memory: Memory, user_id: str) -> Start:
-    """Return how a session begins, with what is remembered of whom it is with."""
-    recalled = await memory.recall(start.assistant, user_id)
+async def remember(start: Start, memory: Memory, principal: Principal) -> Start:
+    """Return how a session begins, with what is remembered of the client.
+
+    Nothing is remembered of somebody who only says who they are, and nothing of a session with a patient: the same account may be with
+    another one each time.
+    """
+    is_known = principal.expires_at is not None and bool(principal.user_id)
+    if start.patient_id or not is_known:
+        return start
+    recalled = await memory.recall(start.assistant, principal.user_id)
     return replace(start, memory=recalled) if recalled else start
