@@ -29,6 +29,9 @@ _POLYGLOT = frozenset(("matthew", "tiffany"))
 _DICTATED = re.compile(r'\bsay (?:this|only)\b[^"]*"([^"]{1,300})"', re.IGNORECASE)
 """What a client types to have a sentence said: the model does as it is told, and speaks it in its own voice."""
 
+_DICTATION = re.compile(r"\btakes? dictation\b", re.IGNORECASE)
+"""What a client's prompt says when it wants to read what is said, and no answer: everything may be said then, tools or not."""
+
 _WORD = re.compile(r"\w+")
 _log = logging.getLogger(__name__)
 
@@ -45,7 +48,9 @@ class DemoBrain:
 
     def __init__(self, scenario: Scenario, prompt: Prompt, recognisers: Mapping[str, Recogniser], today: Today) -> None:
         language_id = choose_language(scenario, prompt)
-        self._understanding = Understanding(scenario, language_id, frozenset(prompt.tools), today)
+        self._takes_dictation = _DICTATION.search(prompt.system) is not None
+        heard = frozenset(intent.tool for intent in scenario.intents) if self._takes_dictation else frozenset(prompt.tools)
+        self._understanding = Understanding(scenario, language_id, heard, today)
         phrasing = Phrasing(self._understanding.language, scenario.languages[language_id], today)
         self._dialogue = Dialogue(scenario, self._understanding, prompt.tools, phrasing)
         self._grammar = hearing_grammar(self._understanding)
@@ -77,6 +82,9 @@ class DemoBrain:
         """
         if not turn.pcm and (dictated := _DICTATED.search(turn.text or "")):
             await self._say(reply, dictated[1])
+            return
+        if self._takes_dictation:
+            await self._say(reply, "OK.")
             return
         step = self._dialogue.hear(turn.text)
         match step:

@@ -133,3 +133,15 @@ async def test_a_brain_without_tools_still_talks() -> None:
     await brains.aclose()
 
     assert reply.said == ["?"]
+
+
+async def test_who_takes_dictation_understands_everything_and_answers_nothing() -> None:
+    brains, reply = factory(), NotedReply()
+    brain = brains(prompt("matthew", "You take dictation. The user speaks English.", {}))
+    await brain.answer(UserTurn(1, "What is the status of order 2?"), reply)
+    heard = brain._grammar.words
+    await brain.close()
+    await brains.aclose()
+
+    assert (reply.said, reply.called) == (["OK."], [])
+    assert {"status", "order"} <= set(heard)
