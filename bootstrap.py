@@ -15,13 +15,14 @@ from api.health import Check, Health
 from api.health_server import HealthServer
 from api.plain_http import PlainHttp
 from auth.interfaces import Authenticator
-from companion_parts import open_companion
+from companion_parts import CompanionParts, open_companion
 from config import Settings
 from endpoints import Offer
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles
 from parts import (
     TEXT_PROFILES,
+    ConnectionParts,
     Records,
     limits_of,
     load_assistants,
@@ -35,7 +36,7 @@ from parts import (
     open_traces,
     stream_quota,
 )
-from publish_parts import open_publish_parts
+from publish_parts import PublishParts, open_publish_parts
 from record_parts import Ground, open_record_parts
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
@@ -221,6 +222,39 @@ class Application:
         await self._resources.aclose()
 
 
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What assistants work with, and what knows who is connected."""
+
+    tools: ToolRunner
+    database: Database | None
+    records: Records | None
+    companion: CompanionParts
+    connections: ConnectionParts
+
+
+async def _open_desk(
+    settings: Settings,
+    told: PublishParts,
+    resources: AsyncExitStack,
+    counters: Counters,
+    *,
+    given: tuple[ToolRunner | None, Database | None],
+    checks: dict[str, Check],
+) -> _Desk:
+    """Return the tools that were given, else those on the database that was given, else on the one that the settings choose."""
+    tools, database = given
+    records: Records | None = None
+    if tools is not None:
+        companion = await open_companion(settings, database, told.alerts)
+    else:
+        database = told.watched(database or await open_database(settings, resources))
+        records = await open_records(settings, database, resources, checks)
+        companion = await open_companion(settings, database, told.alerts)
+        tools = make_tools(settings, records, companion.tools)
+    return _Desk(tools, database, records, companion, await open_connections(settings, database, resources, counters))
+
+
 async def build(
     settings: Settings,
     *,
@@ -254,25 +288,17 @@ async def build(
         assistants = load_assistants()
         model = model or await open_model(settings, resources, found)
         told = await open_publish_parts(settings, resources, counters, clock)
-        records: Records | None = None
-        if tools is None:
-            database = told.watched(database or await open_database(settings, resources))
-            records = await open_records(settings, database, resources, found)
-            companion = await open_companion(settings, database, told.alerts)
-            tools = make_tools(settings, records, companion.tools)
-        else:
-            companion = await open_companion(settings, database, told.alerts)
-        connections = await open_connections(settings, database, resources, counters)
-        written = await open_record_parts(
-            Ground(settings, database, resources, counters, found, told.publisher, told.alerts, patients=companion.book, clock=clock.now)
-        )
-        told.join(written)
+        desk = await _open_desk(settings, told, resources, counters, given=(tools, database), checks=found)
+        database, companion, connections = desk.database, desk.companion, desk.connections
+        ground = Ground(settings, database, resources, counters, found, *told.tellers, patients=companion.book, clock=clock.now)
+        told.join(written := await open_record_parts(ground))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, companion.patients, written.memory)
         authenticator = authenticator or await open_authenticator(settings, resources, found)
+        origins = OriginPolicy(settings.allowed_origins, settings.host)
         registry = SessionRegistry(
             model=model,
-            tools=tools,
+            tools=desk.tools,
             assistants=assistants,
             default_assistant=settings.assistant,
             observers=(SessionLog(counters, clock), *connections.observers, told.watch, *observers),
@@ -292,8 +318,7 @@ async def build(
         await resources.aclose()
         raise
     health = Health(checks=found, registry=registry, counters=counters, clock=clock)
-    origins = OriginPolicy(settings.allowed_origins, settings.host)
-    offer = Offer(health, assistants, records, connections.switchboard, registry, written)
+    offer = Offer(health, assistants, desk.records, connections.switchboard, registry, written)
     return Application(
         registry=registry,
         health=health,

@@ -22,7 +22,7 @@ from publishing.alerts import AlertDesk
 from publishing.appsync import AppSyncEvents
 from publishing.changes import BadRecord, FollowedTables, event_of
 from publishing.events import Alert
-from publishing.interfaces import EventPublisher, EventsKind, Silent
+from publishing.interfaces import AlertSender, EventPublisher, EventsKind, Silent
 from publishing.local import LocalChannels
 from publishing.sns import open_sns
 from record_parts import RecordParts
@@ -48,6 +48,11 @@ class PublishParts:
     """Serves the clients of this process that follow events; None where they do so elsewhere, or not at all."""
     feed: ChangeFeed | None = field(default=None)
     """Tells of changes where there is no stream."""
+
+    @property
+    def tellers(self) -> tuple[EventPublisher, AlertSender]:
+        """What others publish and send through."""
+        return self.publisher, self.alerts
 
     def watched(self, database: Database) -> Database:
         """Return a database whose changes are published, if they are to be."""

@@ -70,7 +70,7 @@ def table_of(arn: str) -> str:
     """Return the table's name in the ARN of a stream: arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL."""
     parts = arn.split(":", 5)
     path = parts[-1].split("/") if len(parts) == 6 else []  # noqa: PLR2004 - the parts of an ARN
-    return path[1] if len(path) >= 2 and path[0] == "table" else ""  # noqa: PLR2004 - "table" and the name
+    return path[1] if len(path) >= 2 and path[0] == "table" else ""  # noqa: PLR2004 - the word table, and the name
 
 
 def decoded(image: Mapping[str, Any]) -> dict[str, Json]:

@@ -8,12 +8,14 @@ import pytest
 
 from observers.change_feed import ChangeFeed
 from publishing.changes import FollowedTables, event_of
-from publishing.events import RecordEvent
+from publishing.events import ConversationEvent, RecordEvent
 from storage.conditions import Absent, Present, Update
+from storage.conversation_turns import Conversation, Speaker, ToolCall, Turn
+from storage.conversations import Conversations
 from storage.errors import ConditionFailed, StorageUnavailable
 from storage.sqlite import SqliteDatabase
 from storage.table import Change, Delete, Key, Put, Query, Table
-from storage.tables import TableDefinition, orders_table
+from storage.tables import TableDefinition, conversations_table, orders_table
 from storage.values import Item
 from telemetry.counters import Counters
 from tests.storage.databases import StandingClock, repositories
@@ -151,3 +153,22 @@ async def test_the_repositories_write_through_it_as_through_any_database(embedde
 
     told = [(event.record_id, event.status, event.source) for event in events if isinstance(event, RecordEvent)]
     assert told == [("ORD-7", "pending", "local")]
+
+
+@pytest.mark.req("S1-14", "S1-18")
+async def test_every_turn_that_is_written_down_is_told(embedded: SqliteDatabase, listener: Listener) -> None:
+    feed = ChangeFeed({"NovaSonicConversations": ""}, Counters())
+    feed.listener = listener
+    table = feed.watched(embedded).table(conversations_table())
+    await table.create()
+    repository, at = Conversations(table), StandingClock()()
+    conversation = Conversation("s-1", "ana", "carlos", "es", at, at)
+    await repository.add(conversation, [Turn(1, Speaker.USER, "Hola.", at)])
+    await repository.add(conversation, [Turn(2, Speaker.ASSISTANT, "Buenas.", at, calls=(ToolCall("t-1", "trackOrder", "{}"),))])
+    events = [event for record in listener.records if isinstance(event := event_of(record, FollowedTables()), ConversationEvent)]
+    told = [(event.conversation_id, event.username, event.change.value, event.conversation) for event in events]
+
+    assert [one[:3] for one in told] == [("s-1", "ana", "INSERT")] * 3
+    assert told[0][3] == {"assistant": "carlos", "language": "es", "lastTurn": 0}
+    texts = [one[3]["text"] for one in told[1:] if isinstance(one[3], dict)]
+    assert texts == ["Hola.", "Buenas."]
