@@ -156,7 +156,7 @@ async def test_a_conversation_and_its_record_agree(town: Town) -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.req("S0-14", "S0-47")
+@pytest.mark.req("S0-14", "S0-41", "S0-47")
 async def test_the_client_is_told_how_its_session_stands_while_the_record_follows(town: Town) -> None:
     server = await town.server()
     async with server.client("eva") as eva:
