@@ -4,14 +4,27 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from api.audio import AudioOffer
+from api.notes import NoteDesk
 from audio.decoding import AudioDecoding
 from config import Settings
 from publishing.interfaces import EventPublisher
 from s2s.models import capabilities
+from service.notes import NoteTaker
 from service.pipeline import Surroundings
 from service.uploads import AudioDesk, UploadLimits
+from storage.conversations import Conversations
 from storage.objects import ObjectStore
+from storage.table import Database
+from storage.tables import conversations_table
 from storage.voice_sessions import VoiceSessions
+
+
+def make_note_desk(
+    settings: Settings, database: Database, sessions: VoiceSessions, objects: ObjectStore | None, publisher: EventPublisher
+) -> NoteDesk:
+    """Return what makes notes of conversations, without a text model."""
+    conversations = Conversations(database.table(conversations_table(settings.conversations_table)))
+    return NoteDesk(NoteTaker(objects, conversations, publisher), sessions)
 
 
 async def open_uploads(

@@ -14,7 +14,6 @@ import numpy as np
 
 from audio.decoding import AudioDecoding
 from audio.wav import wav_file
-from bootstrap import MonotonicClock
 from nova_sonic_local.brains.interface import Listener, Prompt, Reply, UserTurn
 from nova_sonic_local.manner import Manner
 from nova_sonic_local.options import Options
@@ -31,7 +30,7 @@ from session.assistant import AssistantLanguage, AssistantProfile
 from session.registry import SessionRegistry
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner
-from tests.session.doubles import LOOK_UP, Outcome
+from tests.session.doubles import LOOK_UP, LoopClock, Outcome
 
 WORDS = {300: "hello", 500: "status", 700: "weather", 900: "break", 1_100: "wait"}
 """What a tone of so many Hertz says."""
@@ -193,7 +192,7 @@ async def staged(folder: Path, limits: UploadLimits | None = None, *, max_sessio
     options = Options(brain=brain, manner=Manner(speech_speed=0), max_streams=max_sessions + 4)
     async with NovaSonicLocal(options) as emulator:
         client = NovaSonicClient("us-east-1", DEFAULT_MODEL_ID, emulator.endpoint, str(emulator.ca_file), StaticCredentials("a", "b"))
-        clock, decoding = MonotonicClock(), AudioDecoding()
+        decoding = AudioDecoding()
         await decoding.start()
         registry = SessionRegistry(
             model=client,
@@ -201,7 +200,7 @@ async def staged(folder: Path, limits: UploadLimits | None = None, *, max_sessio
             assistants={"carlos": ASSISTANT},
             default_assistant="carlos",
             observers=(),
-            clock=clock,
+            clock=LoopClock(),
             max_sessions=max_sessions,
         )
         desk = AudioDesk(capabilities(DEFAULT_MODEL_ID), decoding, limits or LIMITS)
