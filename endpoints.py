@@ -15,10 +15,12 @@ from api import (
     connections,
     conversations,
     events,
+    notes,
     openapi,
     orders,
     patients,
     probes,
+    recordings,
     sessions,
     site,
     voice_sessions,
@@ -29,10 +31,13 @@ from api.health import Health
 from api.interfaces import Origins
 from api.operations import Operation
 from api.plain_http import PlainHttp
+from api.recording_content import CONTENT_OPERATIONS
 from auth.interfaces import Authenticator
 from config import ROOT, Settings
 from parts import Records, salt_of
+from publishing.interfaces import EventsKind
 from record_parts import RecordParts
+from recording_parts import is_recorded
 from session.assistant import AssistantProfile
 from session.registry import SessionRegistry
 
@@ -48,9 +53,12 @@ ALL: Final[tuple[Operation, ...]] = (
     *OF_CONNECTIONS,
     *voice_sessions.OPERATIONS,
     *audio.OPERATIONS,
+    *notes.OPERATIONS,
     *conversations.OPERATIONS,
     *OF_EVENTS,
     *patients.OPERATIONS,
+    *recordings.OPERATIONS,
+    *CONTENT_OPERATIONS,
 )
 
 
@@ -96,7 +104,11 @@ def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, o
 def front_end_config(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> dict[str, object]:
     """Return what a front end has to know: nothing of it is secret."""
     listed = [
-        {"name": name, "languages": [{"id": key, "voice_id": language.voice_id} for key, language in profile.languages.items()]}
+        {
+            "name": name,
+            "languages": [{"id": key, "voice_id": language.voice_id} for key, language in profile.languages.items()],
+            "is_recorded": is_recorded(settings, profile),
+        }
         for name, profile in assistants.items()
     ]
     sign_in = {
@@ -118,4 +130,15 @@ def front_end_config(settings: Settings, assistants: Mapping[str, AssistantProfi
         "model_id": settings.model_id,
         "websocket_api_id": settings.websocket_api_id or None,
         "auth": sign_in,
+        "events": events_of(settings),
     }
+
+
+def events_of(settings: Settings) -> dict[str, object]:
+    """Return where a front end follows events: at this server's own address, at an Event API, or nowhere."""
+    place = {
+        EventsKind.OFF: None,
+        EventsKind.LOCAL: "/event",
+        EventsKind.APPSYNC: f"{settings.events_endpoint.removesuffix('/event')}/event",
+    }
+    return {"mode": settings.events.value, "endpoint": place[settings.events], "namespace": settings.events_namespace}

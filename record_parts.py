@@ -13,11 +13,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from api import audio, conversations, voice_sessions
+from api import audio, conversations, notes, voice_sessions
 from api.health import Check
 from api.operations import Operation
 from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
+from api.recording_content import SHELF
 from config import Settings
 from conversation_parts import open_conversations
 from object_parts import open_objects
@@ -39,7 +40,7 @@ from storage.tables import voice_sessions_table
 from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
 from transports.memory import Memory, NoMemory
-from upload_parts import open_uploads
+from upload_parts import make_note_desk, open_uploads
 
 log = structlog.get_logger()
 
@@ -95,6 +96,8 @@ async def _add_recordings(ground: Ground, parts: RecordParts) -> None:
     if ground.objects is not None:
         found = await open_recordings(ground.settings, ground.objects, ground.resources, ground.counters, ground.clock)
         parts.audio_attendances.extend(found.attendances)
+        parts.operations.extend(found.operations)
+        parts.api_parts[SHELF] = found.shelf
 
 
 async def _add_conversations(ground: Ground, parts: RecordParts) -> RecordParts:
@@ -143,6 +146,8 @@ async def _add_voice_sessions(ground: Ground, parts: RecordParts) -> RecordedNov
     parts.at_registry.append(uploads.surroundings.desk.belong_to)
     parts.operations.append(audio.OPERATIONS)
     parts.api_parts[audio.AUDIO] = uploads
+    parts.operations.append(notes.OPERATIONS)
+    parts.api_parts[notes.NOTES] = make_note_desk(settings, ground.database, sessions, ground.objects, ground.publisher)
     work = ModelAudioWork(uploads.surroundings, sessions)
     service = RecordedNovaSonic(sessions, live, SessionCache(time.monotonic, ground.counters), work)
     parts.api_parts[voice_sessions.VOICE] = service

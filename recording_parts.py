@@ -1,18 +1,23 @@
 """What records conversations as sound, opened as the settings ask."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import structlog
 
+from api.operations import Operation
+from api.recording_content import CONTENT_OPERATIONS, RecordingShelf
+from api.recordings import OPERATIONS
 from config import Settings
 from observers.recording import Order, RecordingDesk
 from observers.recording_encoders import Studio, choose_studio
 from observers.recording_upkeep import RecordingUpkeep
 from parts import load_assistants
+from session.assistant import AssistantProfile
 from session.interfaces import AudioAttendance
+from storage.object_folder import FolderStore
 from storage.objects import ObjectStore
 from storage.recordings import RecordAudio, Recordings
 from telemetry.counters import Counters
@@ -25,7 +30,8 @@ class RecordingParts:
     """What listens, and what there is to be listened to."""
 
     attendances: tuple[AudioAttendance, ...]
-    recordings: Recordings
+    operations: tuple[Sequence[Operation], ...]
+    shelf: RecordingShelf
 
 
 async def open_recordings(
@@ -36,9 +42,11 @@ async def open_recordings(
     upkeep = RecordingUpkeep(recordings, counters, keep_days=None if settings.audio_bucket else settings.recording_days)
     resources.push_async_callback(upkeep.aclose)
     upkeep.start()
-    wanted = recorded_assistants(settings)
+    signer = store.signer if isinstance(store, FolderStore) else None
+    offered = (OPERATIONS,) if signer is None else (OPERATIONS, CONTENT_OPERATIONS)
+    shelf, wanted = RecordingShelf(recordings, signer), recorded_assistants(settings)
     if wanted is not None and not wanted:
-        return RecordingParts((), recordings)
+        return RecordingParts((), offered, shelf)
     desk = RecordingDesk(
         recordings,
         await _open_studio(settings),
@@ -48,16 +56,21 @@ async def open_recordings(
     )
     resources.push_async_callback(desk.aclose)
     desk.start()
-    return RecordingParts((desk,), recordings)
+    return RecordingParts((desk,), offered, shelf)
 
 
 def recorded_assistants(settings: Settings) -> frozenset[str] | None:
     """Return the names of the assistants whose conversations are recorded as sound; None for all."""
     if settings.record_audio is RecordAudio.ALL:
         return None
-    if settings.record_audio is RecordAudio.OFF:
-        return frozenset()
-    return frozenset(profile.name for profile in load_assistants().values() if profile.keeping.is_audio_recorded)
+    return frozenset(profile.name for profile in load_assistants().values() if is_recorded(settings, profile))
+
+
+def is_recorded(settings: Settings, profile: AssistantProfile) -> bool:
+    """Tell whether the conversations with an assistant are recorded as sound."""
+    if settings.record_audio is RecordAudio.OFF or not (settings.local or settings.audio_bucket or settings.recordings_folder):
+        return False
+    return settings.record_audio is RecordAudio.ALL or profile.keeping.is_audio_recorded
 
 
 async def _open_studio(settings: Settings) -> Studio:

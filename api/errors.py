@@ -4,6 +4,7 @@ ClientError
 └── RequestError
     ├── NotFound, MethodNotAllowed, WrongHost, ForeignOrigin                             where it went, and where it came from
     ├── InvalidParameter, InvalidBody, UnknownMember, UnsupportedMedia, BodyTooLarge, BodyTooSlow   what it carries
+    ├── LinkInvalid, UnsatisfiableRange                                                  links to sound
     ├── RuleBroken, UnknownCursor, KeyReused                                             well-formed, and not to be done
     └── Conflict: SlotTaken, NotChangeable, ChangedMeanwhile, ChangedSince               not as things stand
 AdmissionError
@@ -75,6 +76,18 @@ class BodyTooSlow(RequestError):
     """The body did not come in time."""
 
     code, status, retryable, message = "body_too_slow", 408, True, "The body did not come in time."
+
+
+class LinkInvalid(RequestError):
+    """The link was changed, was never made here, or has expired: the three are never told apart."""
+
+    code, status, message = "link_refused", 403, "This link does not work, or not any more. Please ask for a new one."
+
+
+class UnsatisfiableRange(RequestError):
+    """The file is shorter than the part that is asked for."""
+
+    code, status, message = "range_not_satisfiable", 416, "The file has no such part."
 
 
 class RuleBroken(RequestError):
