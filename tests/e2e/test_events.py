@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from bootstrap import Application, build, listen_on
 from config import Settings
+from observers import backlog
 from tests import needs
 from tests.auth.issuer import Issuer, running_issuer
 from tests.e2e.node_call import tls_front
+from tests.publishing.service import running_api, status, vanish
 from tests.transports.doubles import ScriptedModel
 from transports.dialects.binary import SUBPROTOCOL
 
@@ -72,18 +74,25 @@ class Server:
             return answer.status, await answer.json()
 
 
+def settings_of(folder: Path, issuer: Issuer, events: dict[str, str]) -> Settings:
+    records = {"STORAGE": "sqlite", "SQLITE_PATH": str(folder / "r.sqlite3")}
+    places = {"HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0"}
+    return Settings.from_env({**records, **places, **events, **issuer.settings})
+
+
+async def started(settings: Settings, issuer: Issuer, stack: AsyncExitStack) -> Server:
+    application = await build(settings, model=ScriptedModel())
+    stack.push_async_callback(application.stop)
+    listening = listen_on(settings)
+    await application.start(listening)
+    return Server(application, listening.port, issuer)
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         issuer = await stack.enter_async_context(running_issuer())
-        records = {"STORAGE": "sqlite", "SQLITE_PATH": str(tmp_path / "r.sqlite3"), "EVENTS": "local"}
-        places = {"HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0"}
-        settings = Settings.from_env({**records, **places, **issuer.settings})
-        application = await build(settings, model=ScriptedModel())
-        stack.push_async_callback(application.stop)
-        listening = listen_on(settings)
-        await application.start(listening)
-        yield Server(application, listening.port, issuer)
+        yield await started(settings_of(tmp_path, issuer, {"EVENTS": "local"}), issuer, stack)
 
 
 async def told(connection: ClientConnection) -> dict[str, Any]:
@@ -201,3 +210,35 @@ async def test_awss_own_client_follows_what_it_may_and_is_refused_the_rest(serve
     assert "Unauthorized" in lines[0]["refused"]
     assert [(one["event"]["sessionId"], one["event"]["eventName"]) for one in lines[2:]] == [(session_id, "created"), (session_id, "ended")]
     assert node.returncode == 0
+
+
+@pytest.mark.req("S0-16")
+async def test_a_conversation_goes_on_while_nobody_takes_its_events_and_they_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "AWAY_SECONDS", (0.0,))
+    async with AsyncExitStack() as stack:
+        issuer = await stack.enter_async_context(running_issuer())
+        api = await stack.enter_async_context(running_api())
+        may_take = asyncio.Event()
+
+        async def not_yet(request: web.Request, body: bytes) -> web.StreamResponse:
+            await may_take.wait()
+            return await status(503)(request, body)
+
+        api.next.extend([not_yet, vanish, status(429, "TooManyRequestsException"), status(500)])
+        events = {"EVENTS": "appsync", "EVENTS_ENDPOINT": api.url, "EVENTS_API_KEY": "da2-madeup"}
+        server = await started(settings_of(tmp_path, issuer, events), issuer, stack)
+        sessions = [await converse(server, "ana") for _ in range(5)]
+        taken_meanwhile = len(api.taken)
+        may_take.set()
+        async with asyncio.timeout(SECONDS):
+            await api.until(10)
+        config = (await server.ask("GET", "/config", "ana"))[1]["events"]
+
+    told = [json.loads(text) for _, text in api.taken]
+    assert taken_meanwhile == 0
+    assert {one["sessionId"] for one in told} == set(sessions)
+    for session_id in sessions:
+        assert [one["eventName"] for one in told if one["sessionId"] == session_id] == ["created", "ended"]
+    assert config == {"mode": "appsync", "endpoint": f"{api.url}/event", "namespace": "events"}

@@ -23,6 +23,7 @@ class EventApi:
         self.taken: list[tuple[str, str]] = []
         """Channel and text of every event, in order."""
         self.next: deque[Misbehaviour] = deque()
+        self._came = asyncio.Event()
         self.poison = ""
         """Events with this in them are never taken."""
 
@@ -41,6 +42,7 @@ class EventApi:
         if not 1 <= len(events) <= BATCH_EVENTS or not told["channel"].startswith("/"):
             return web.json_response({"errors": [{"errorType": "BadRequestException", "message": "no"}]}, status=400)
         bad = {index for index, text in enumerate(events) if self.poison and self.poison in text} | set(failing)
+        self._came.set()
         self.taken += [(told["channel"], text) for index, text in enumerate(events) if index not in bad]
         return web.json_response(
             {
@@ -48,6 +50,12 @@ class EventApi:
                 "failed": [{"identifier": f"i-{index}", "index": index, "code": 500, "message": "no"} for index in sorted(bad)],
             }
         )
+
+    async def until(self, count: int) -> None:
+        """Return when so many events were taken."""
+        while len(self.taken) < count:
+            self._came.clear()
+            await self._came.wait()
 
     # Misbehaviours
 
