@@ -51,6 +51,8 @@ async def seed(settings: Settings, options: argparse.Namespace) -> None:
     database: Database = open_sqlite(settings.sqlite_path) if is_embedded else await open_dynamodb(settings.region)
     try:
         await _make_tables(settings, database, is_wanted=options.create_tables or is_embedded, is_dry=options.dry_run)
+        if options.no_examples:
+            return
         desk = _desk(settings, database)
         if desk.salt is None:
             print("DNI_SALT is not set: the examples carry no DNI, and their customers are verified by name alone")
@@ -105,6 +107,7 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
     parser.add_argument("--create-tables", action="store_true", help="make the tables if they do not exist (SQLite makes them always)")
     parser.add_argument("--reset", action="store_true", help="write the examples anew over the records that have their numbers")
     parser.add_argument("--force", action="store_true", help="write them although the tables hold records of other people")
+    parser.add_argument("--no-examples", action="store_true", help="make the tables alone")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be made and written, and change nothing")
     options = parser.parse_args(arguments)
     try:

@@ -10,7 +10,8 @@ import pytest
 
 from config import Settings
 from scripts.terraform_state import main
-from scripts.upkeep.opening import open_store
+from scripts.upkeep.opening import open_store, tables_of
+from scripts.upkeep.shapes import differences
 from tests import ministack, needs
 from tests.scripts import foreign
 
@@ -75,6 +76,23 @@ def test_the_state_of_terraform_gets_a_bucket_of_its_own(ministack_endpoint: str
         "encrypt = true",
         "use_lockfile = true",
     ]
+
+
+@pytest.mark.dynamodb
+@pytest.mark.req("S3-02")
+async def test_every_table_is_deployed_and_looked_at(dynamodb_env: dict[str, str]) -> None:
+    env = {**ministack.CREDENTIALS, **dynamodb_env}
+    done = run("deploy.sh", env=env)
+    settings = Settings.from_env(dynamodb_env)
+    store = await open_store(settings)
+    left = [differences(table.definition, await store.state(table.definition)) for table in tables_of(settings)]
+    records = [await foreign.everything(store, table) for table in foreign.tables(settings)]
+    await store.aclose()
+
+    assert done.returncode == 0
+    assert "0 problems, 0 notices" in done.stdout
+    assert set(left) == {()}
+    assert records == [[], []]
 
 
 def test_without_aws_the_state_has_no_place(
