@@ -18,12 +18,10 @@ from api.requests import GIVEN
 from api.schema import Choice, Day, Instant, ListOf, Member, Record, Text, Whole
 from auth.principal import Principal
 from storage.audit import AuditAction, AuditEntry, AuditTrail
-from storage.connections import ConnectionInfo, Connections, ConnectionStatus
+from storage.connections import CLOSED_BY_OPERATOR, ConnectionInfo, Connections, ConnectionStatus
 from storage.models import Json, format_instant
 from storage.records import Listing
 
-FORBIDDEN: Final = 4403
-DISCONNECTED_BY_OPERATOR: Final = "disconnected by an operator"
 IDLE_FOR: Final = timedelta(hours=1)
 MAX_USER: Final = 256
 
@@ -156,7 +154,7 @@ async def _note(request: web.Request, action: AuditAction, connection_id: str | 
 
 
 async def _disconnect(board: Switchboard, info: ConnectionInfo) -> web.Response:
-    board.live.disconnect(info.connection_id, FORBIDDEN, DISCONNECTED_BY_OPERATOR)
+    board.live.disconnect(info.connection_id, *CLOSED_BY_OPERATOR)
     ended = await board.connections.end(info.connection_id) or info
     return answer(connection_json(ended), f"Connection {info.connection_id} is DISCONNECTED")
 

@@ -19,7 +19,7 @@ import structlog
 from auth.principal import Principal
 from session.events import SessionEnded, SessionEvent
 from storage.audit import AuditAction, AuditEntry, AuditTrail
-from storage.connections import ConnectionInfo, Connections, EndedBy
+from storage.connections import CLOSED_BY_OPERATOR, ConnectionInfo, Connections, EndedBy
 from storage.errors import InvalidRequest
 from telemetry.counters import Counters
 
@@ -41,8 +41,6 @@ SWEEP_SECONDS: Final = 600.0
 IDLE_FOR: Final = timedelta(hours=1)
 CLOSE_SECONDS: Final = 2.0
 """How long the end waits for what is still to be written."""
-FORBIDDEN: Final = 4403
-DISCONNECTED_BY_OPERATOR: Final = "disconnected by an operator"
 
 type Disconnect = Callable[[str, int, str], bool]
 """Closes a connection of this process by its id, with a code and a reason; False if it has none such."""
@@ -249,7 +247,7 @@ class ConnectionRecords:
             self._close(connection_id)
 
     def _close(self, connection_id: str) -> None:
-        if self._disconnect is not None and self._disconnect(connection_id, FORBIDDEN, DISCONNECTED_BY_OPERATOR):
+        if self._disconnect is not None and self._disconnect(connection_id, *CLOSED_BY_OPERATOR):
             self._counters.add("connection_disconnected")
 
     async def _look_often(self) -> None:

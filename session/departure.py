@@ -31,6 +31,13 @@ class Departure:
         """Take note of the latest time, whether somebody else ends the session before it, and why it ends."""
         self._by, self._check_at, self.is_held, self.reason = by, now + DRAIN_CHECK_SECONDS, is_held, reason
 
+    def take_back(self, reason: EndReason) -> bool:
+        """Forget that the session is to end for this reason; return whether it was."""
+        if not self.is_asked or reason is not self.reason:
+            return False
+        self._by = self._check_at = NEVER
+        return True
+
     @property
     def close_code(self) -> int:
         """What the connection is closed with, if it is: 1012 asks the client to come again, 4401 with another token."""

@@ -117,6 +117,13 @@ class Overflowed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stay:
+    """Do not end after all, unless it was asked for another reason."""
+
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
 class Replan:
     """Open the next stream by another plan, and soon: the client has other wishes."""
 
@@ -150,6 +157,7 @@ type Input = (
     | Park
     | Broken
     | Overflowed
+    | Stay
     | Replan
     | Tick
 )

@@ -18,6 +18,7 @@ class Step(StrEnum):
 
     OPENED = "opened"
     DRAIN = "drain"
+    STAY = "stay"
     OVER = "over"
 
 
@@ -26,6 +27,7 @@ LIFE_CYCLE: Mapping[tuple[State, Step], State] = {
     (State.CONNECTING, Step.OVER): State.CLOSED,
     (State.ACTIVE, Step.DRAIN): State.DRAINING,
     (State.ACTIVE, Step.OVER): State.CLOSED,
+    (State.DRAINING, Step.STAY): State.ACTIVE,
     (State.DRAINING, Step.OVER): State.CLOSED,
 }
 """Every pair that moves; any other pair leaves the state as it is."""

@@ -45,6 +45,7 @@ from session.effects import (
     Replan,
     Send,
     StartTool,
+    Stay,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -220,7 +221,9 @@ class SessionMachine:
     def _take(self, given: Input, now: float) -> list[Effect]:
         match given:
             case Begin():
-                return self._adopted(now) if self._is_restored else self._open_stream()
+                if self._is_restored:
+                    return self._adopted(now)
+                return [OpenStream(self._streams.current, self._wording.opening(self._plan.history))]
             case StreamOpened(generation, signed_for_seconds):
                 return self._stream_opened(generation, signed_for_seconds, now)
             case ModelEvent(generation, event):
@@ -231,7 +234,7 @@ class SessionMachine:
                 return self._stream_failed(given, now)
             case ToolDone():
                 return self._tool_done(given, now)
-            case Drain() | Park():
+            case Drain() | Park() | Stay():
                 return self._asked_to_leave(given, now)
             case Overflowed() | ClientLost() | ClientBack() | Replan():
                 self._take_note(given, now)
@@ -262,10 +265,6 @@ class SessionMachine:
         self._move(Step.OPENED)
         self._silence.begin(now)
         self._idleness.begin(now)
-
-    def _open_stream(self) -> list[Effect]:
-        """Open the session's stream with the names that a command given before it has used already."""
-        return [OpenStream(self._streams.current, self._wording.opening(self._plan.history))]
 
     def _adopted(self, now: float) -> list[Effect]:
         """Go on as if the stream had died just now; tools that ran are run again under their ids, which they know."""
@@ -455,7 +454,11 @@ class SessionMachine:
             return due
         return [*due, self._hearing.take(self._wording.silence(missing_ms), missing_ms, now, is_filler=True)]
 
-    def _asked_to_leave(self, how: Drain | Park, now: float) -> list[Effect]:
+    def _asked_to_leave(self, how: Drain | Park | Stay, now: float) -> list[Effect]:
+        if isinstance(how, Stay):
+            if self._departure.take_back(how.reason):
+                self._move(Step.STAY)
+            return []
         if isinstance(how, Park):
             return self._finish(EndReason.PARKED, 1_012)
         self._departure.ask(now + how.within_seconds, now, is_held=how.is_parked, reason=how.reason)

@@ -37,6 +37,7 @@ from session.effects import (
     Route,
     Send,
     StartTool,
+    Stay,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -202,6 +203,10 @@ class SessionRunner:
     def drain(self, within_seconds: float, *, is_parked: bool = False, reason: EndReason = EndReason.SERVER_LEAVING) -> None:
         """End the session politely: when nobody speaks, or when `park` says so, and at the latest after this time."""
         self._apply(Drain(within_seconds, is_parked, reason))
+
+    def stay(self, reason: EndReason) -> None:
+        """Go on with a session that was to end for this reason and has not ended yet."""
+        self._apply(Stay(reason))
 
     def park(self) -> None:
         """End the session here: another process has it, or may have it."""

@@ -22,6 +22,8 @@ from storage.tables import PARTITION, SORT, TTL_ATTRIBUTE
 from storage.values import Item, Value
 
 METADATA: Final = "METADATA"
+CLOSED_BY_OPERATOR: Final = (4403, "disconnected by an operator")
+"""Code and reason with which a connection is closed that an operator has ended."""
 KEPT_AFTER_END: Final = timedelta(days=30)
 """How long the record of a connection that has ended is kept."""
 KEPT_LIVING: Final = timedelta(days=60)

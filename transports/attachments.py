@@ -17,13 +17,15 @@ from session.registry import SessionRegistry
 from session.runner import SessionRunner
 from telemetry.counters import Counters
 from transports.dialects.binary import without_samples
-from transports.dialects.interface import Dialect, Frame, Resume
+from transports.dialects.interface import Acknowledge, Dialect, Frame, Resume
 from transports.limits import NO_LIMITS, Limits
 from transports.outbox import Outbox
 from transports.tokens import handle_of, new_token
 
 log = structlog.get_logger()
 
+ACKNOWLEDGE_SECONDS: Final = 0.25
+"""How often a client is told what has been taken: what it has to keep meanwhile is 8 KB of audio."""
 BYTES_PER_SAMPLE: Final = 2
 _COUNTER: Final = 1 << 32
 
@@ -138,6 +140,15 @@ class Attachment:
             if self.is_lasting and isinstance(event, SessionStarted) and not self.token:
                 self.token = new_token()
             self._keep(event)
+
+    async def tell_taken(self, send: SendFrame) -> None:
+        """Tell the client now and then what of it was taken, until this is cancelled."""
+        while True:
+            await self.taken.wait()
+            self.taken.clear()
+            for frame in self.dialect.answer(Acknowledge(self.runner.client.upstream)):
+                await send(frame)
+            await asyncio.sleep(ACKNOWLEDGE_SECONDS)
 
     def _keep(self, event: SessionEvent) -> None:
         match event:

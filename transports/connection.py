@@ -68,8 +68,6 @@ STRIKES_LIMIT: Final = 20
 IDLE_SECONDS: Final = 600.0
 """A connection without a session is closed after this time."""
 REPLACED_CLOSE_CODE: Final = 4409
-ACKNOWLEDGE_SECONDS: Final = 0.25
-"""How often a client is told what has been taken: what it has to keep meanwhile is 8 KB of audio."""
 LAST_WORDS_SECONDS: Final = 2.0
 """For telling a client how its session has ended, before its connection is closed."""
 GOODBYES: Final = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
@@ -145,8 +143,8 @@ class Connection:
         self._dialect: Dialect | None = dialect or by_subprotocol(socket.subprotocol, clocks)
         self._tasks: asyncio.TaskGroup | None = None
         self._session: _Session | None = None
-        self._is_replaced = False
-        self._is_shown_out = False
+        self._is_over = False
+        """Whether the connection is being closed from outside: nothing more of what comes counts."""
         self._strikes = 0
         self._frames = 0
 
@@ -178,15 +176,14 @@ class Connection:
         """Let another connection have the session, and close this one."""
         if self._session is None or self._tasks is None:
             return
-        self._is_replaced = True
         self._session.stop()
         self._session = None
-        self._tasks.create_task(self._socket.close(REPLACED_CLOSE_CODE, "another connection has the session"))
+        self.close(REPLACED_CLOSE_CODE, "another connection has the session")
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection from outside; a session that it has ends, as if its client had left."""
         if self._tasks is not None:
-            self._is_shown_out = True
+            self._is_over = True
             self._tasks.create_task(self._socket.close(code, reason))
 
     async def _read(self) -> bool:
@@ -198,12 +195,14 @@ class Connection:
         try:
             for frame in greeting_of(self._dialect):
                 await self._send(frame)
-            while not self._is_replaced:
+            while True:
                 frame = await self._receive()
                 self._frames += 1
-                self._live.active(self._clock.now())
                 if self._frames % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
+                if self._is_over:  # only what ends it is waited for
+                    continue
+                self._live.active(self._clock.now())
                 try:
                     await self._slow_down(self._flow.frame(len(frame), self._clock.now()))
                     token = token_in(frame)
@@ -214,9 +213,8 @@ class Connection:
                     await self._stop_flood(frame)
         except ConnectionClosed as closed:
             self._counters.add("frame_too_large", closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG)
-            if self._is_shown_out:
-                return False
-            return closed.rcvd is None or (bool(closed.rcvd_then_sent) and closed.rcvd.code not in GOODBYES)
+            is_goodbye = closed.rcvd is not None and (not closed.rcvd_then_sent or closed.rcvd.code in GOODBYES)
+            return not (self._is_over or is_goodbye)
         except TimeoutError:
             await self._socket.close(SessionIdle.close_code, "no session for too long")
         except _Leave as leave:
@@ -236,12 +234,15 @@ class Connection:
             await self._standing.until_expired()
             if self._dialect is not None:
                 await self._tell(TokenExpired(), self._dialect)
-            if not await self._standing.is_renewed_within(half):
+            if await self._standing.is_renewed_within(half):
+                continue
+            session, runner = self._session, self._running()
+            if session is None or runner is None:
                 break
-        session, runner = self._session, self._running()
-        if session is not None and runner is not None:
             runner.drain(half, reason=EndReason.TOKEN_EXPIRED)
-            await asyncio.wait((session.writing,), timeout=half + LAST_WORDS_SECONDS)
+            if not await self._standing.is_renewed_before(session.writing, half + LAST_WORDS_SECONDS):
+                break
+            runner.stay(EndReason.TOKEN_EXPIRED)
         self.close(TokenExpired.close_code, TokenExpired.code)
 
     async def _renew(self, token: str) -> None:
@@ -252,7 +253,7 @@ class Connection:
             _Leave: it is somebody else's.
         """
         try:
-            self._live.principal = principal = await self._standing.renew(token)
+            principal = await self._standing.renew(token)
         except Forbidden as error:
             await self._tell(error, self._dialect or BinaryDialect(self._clocks.monotonic_ms))
             raise _Leave(error.close_code, error.code) from None
@@ -263,7 +264,7 @@ class Connection:
             self._dialect = by_first_frame(frame, self._clocks, self._provisions.decoding.encodings)
         for action in self._dialect.decode(frame):
             await self._pace(action)
-            if self._is_replaced:
+            if self._is_over:
                 return
             match action:
                 case Reply():
@@ -281,8 +282,8 @@ class Connection:
                 case SendEncoded():
                     await self._submit_encoded(action)
                 case StartFor():
-                    start, found = await introduce(action, self._provisions.patients, self._live.principal)
-                    self._dialect.answer(found)
+                    start, found = await introduce(action, self._provisions.patients, self._standing.principal)
+                    action.meet(found)
                     await self._begin(start, self._dialect)
                 case _:
                     await self._submit(action)
@@ -333,9 +334,9 @@ class Connection:
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
         self._standing.check()
         await self._end_session()
-        start = await remember(start, self._provisions.memory, self._live.principal)
+        start = await remember(start, self._provisions.memory, self._standing.principal)
         try:
-            attachment = self._attachments.begin(start, dialect, self._live.principal.user_id, self._live.caller, is_lasting=is_lasting)
+            attachment = self._attachments.begin(start, dialect, self._standing.principal.user_id, self._live.caller, is_lasting=is_lasting)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._hold(attachment, 0)
@@ -347,7 +348,7 @@ class Connection:
         self._standing.check()
         await self._end_session()
         try:
-            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._live.principal.user_id)
+            attachment, is_adopted = await self._attachments.resume(wanted, dialect, self._standing.principal.user_id)
         except SessionError as error:
             raise await self._not_here(error, dialect) from None
         self._dialect, runner = attachment.dialect, attachment.runner
@@ -373,7 +374,7 @@ class Connection:
         self._live.carries(attachment.runner.session_id)
         self._flow.input_hertz = attachment.runner.client.input_hertz
         writing = self._tasks.create_task(self._write(attachment, number, greeting))
-        acknowledging = self._tasks.create_task(self._acknowledge(attachment)) if attachment.is_lasting else None
+        acknowledging = self._tasks.create_task(attachment.tell_taken(self._send)) if attachment.is_lasting else None
         self._session = _Session(attachment, writing, acknowledging)
 
     async def _leave_session(self, *, is_lost: bool) -> None:
@@ -387,9 +388,10 @@ class Connection:
 
     async def _end_session(self) -> None:
         """End the session if one runs, and wait until all that belongs to it is closed and told."""
-        session, attachment = self._session, self._session.attachment if self._session is not None else None
-        if session is None or attachment is None:
+        session = self._session
+        if session is None:
             return
+        attachment = session.attachment
         if not attachment.runner.is_over:
             await attachment.runner.submit(End())
         await asyncio.wait((attachment.running, session.writing))
@@ -405,15 +407,6 @@ class Connection:
         ended = attachment.ended
         if ended is not None and not attachment.dialect.survives(ended.reason):
             await self._socket.close(ended.close_code, ended.reason.value)
-
-    async def _acknowledge(self, attachment: Attachment) -> None:
-        """Tell the client now and then what of it was taken."""
-        while True:
-            await attachment.taken.wait()
-            attachment.taken.clear()
-            for frame in attachment.dialect.answer(Acknowledge(attachment.runner.client.upstream)):
-                await self._send(frame)
-            await asyncio.sleep(ACKNOWLEDGE_SECONDS)
 
     async def _send(self, frame: Frame) -> bool:
         try:

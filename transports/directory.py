@@ -74,12 +74,12 @@ class Directory:
     """Knows the open connections.
 
     Args:
-        watcher: is told of them; may be changed before the first.
+        watcher: is told of them.
         stored_seconds: how long a connection waits for the note of it to be kept.
     """
 
     def __init__(self, watcher: ConnectionWatcher | None = None, stored_seconds: float = STORED_SECONDS) -> None:
-        self.watcher = watcher or NobodyWatches()
+        self._watcher = watcher or NobodyWatches()
         self._stored_seconds = stored_seconds
         self._live: dict[str, LiveConnection] = {}
 
@@ -114,12 +114,12 @@ class Directory:
         """
         self._live[connection.id] = connection
         try:
-            connection.watcher = self.watcher
-            stored = self.watcher.opened(connection.id, connection.principal, connection.address, connection.user_agent)
+            connection.watcher = self._watcher
+            stored = self._watcher.opened(connection.id, connection.principal, connection.address, connection.user_agent)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._stored_seconds):
                     await stored.wait()
             yield
         finally:
             del self._live[connection.id]
-            self.watcher.closed(connection.id, code() or NO_CLOSE)
+            self._watcher.closed(connection.id, code() or NO_CLOSE)

@@ -72,6 +72,15 @@ class Standing:
             await self._wait(left)
         return True
 
+    async def is_renewed_before(self, other: asyncio.Task[None], seconds: float) -> bool:
+        """Wait for a token that is good, until something else has ended; return whether one came in time."""
+        renewal = asyncio.ensure_future(self.is_renewed_within(seconds))
+        try:
+            await asyncio.wait((renewal, other), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            renewal.cancel()
+        return self.seconds_left > 0
+
     async def _wait(self, seconds: float) -> None:
         self._renewed.clear()
         try:

@@ -44,9 +44,10 @@ INIT = '{"action":"initSession","patientId":"pt-001"}'
 def say(talk: CompanionDialect, frame: str, name: str = "John") -> list[Action]:
     """Give a message to the dialect, and begin the session that it may ask for, as a connection does."""
     actions = list(talk.decode(frame))
-    if any(isinstance(action, StartFor) for action in actions):
-        talk.answer(PatientFound(name))
-        talk.begin()
+    for action in actions:
+        if isinstance(action, StartFor):
+            action.meet(PatientFound(name))
+            talk.begin()
     return actions
 
 
@@ -214,7 +215,7 @@ def test_whatever_a_client_sends_nothing_but_session_errors_come_out(frames: lis
         except SessionError as error:
             assert talk.answer(error.event())  # noqa: PT017 - any of them may come, and most do not
             continue
-        if any(isinstance(action, StartFor) for action in taken):
-            talk.answer(PatientFound("John"))
+        for start in [action for action in taken if isinstance(action, StartFor)]:
+            start.meet(PatientFound("John"))
             talk.begin()
             talk.encode(STARTED)

@@ -220,7 +220,8 @@ def test_a_running_session_goes_on_with_other_wishes() -> None:
 
 
 @pytest.mark.parametrize(
-    "session", [{"input_audio_format": "g711_ulaw"}, {"output_audio_format": "g711_alaw"}, {"audio": {"input": {"format": {"rate": 16_000}}}}]
+    "session",
+    [{"input_audio_format": "g711_ulaw"}, {"output_audio_format": "g711_alaw"}, {"audio": {"input": {"format": {"rate": 16_000}}}}],
 )
 def test_how_a_running_session_sounds_is_fixed(session: Json) -> None:
     talk = RealtimeTalk()

@@ -20,8 +20,9 @@ from session.events import (
     StopAudio,
 )
 from tests.transports.voice_talk import ENDED, PCM, STARTED, b64, dialect, read, say, started
+from transports.dialects.flat_message import TEXT_LIMIT_BYTES
 from transports.dialects.interface import Frame, Reply, SendEncoded
-from transports.dialects.voice import TEXT_LIMIT_BYTES, VoiceDialect
+from transports.dialects.voice import VoiceDialect
 
 DATA = {"audioData": b64(b"piece"), "content": "Hola"}
 ROUTES: dict[str, dict[str, object]] = {

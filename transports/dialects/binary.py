@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from session.errors import BadFrame, InvalidAudio, NotAllowed, ServerLeaving, SessionError, TooLarge, UnknownEvent
+from session.errors import BadFrame, InvalidAudio, NotAllowed, SessionError, TooLarge, UnknownEvent
 from session.events import (
     AudioDropped,
     Command,
@@ -50,11 +50,11 @@ from transports.dialects.interface import (
     Lasting,
     Milliseconds,
     Numbered,
-    PatientFound,
     Reply,
     Resume,
     Resumed,
     Told,
+    stays_open,
 )
 
 SUBPROTOCOL: Final = "nova-sonic.v1"
@@ -190,12 +190,10 @@ class BinaryDialect:
             case Resumed(session_id, token, wanted, is_adopted):
                 coming_back = {"session_id": session_id, "resume_token": token, "resume_seconds": self._resume_seconds}
                 return (_dump("session.resumed", {**coming_back, "seq": wanted & _COUNTER_MASK, "adopted": is_adopted}),)
-            case PatientFound():
-                return ()
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for the next hello, unless the server leaves."""
-        return end not in (EndReason.SERVER_LEAVING, EndReason.PARKED) and not isinstance(end, ServerLeaving)
+        return stays_open(end)
 
     def _numbered(self, kind: str, body: Mapping[str, object]) -> str:
         return _dump(kind, {**body, "seq": self._next_number()})

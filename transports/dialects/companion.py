@@ -6,19 +6,18 @@ docs/reference/companion-dialect.md has all messages.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 import pybase64
 
-from s2s.events import Role, Stage
-from session.errors import BadFrame, ServerLeaving, SessionError, UnknownEvent, UnknownPatient, WrongOrder
+from s2s.events import Role
+from session.errors import BadFrame, SessionError, UnknownEvent, UnknownPatient, WrongOrder
 from session.events import (
     End,
     EndReason,
     ExchangeRefused,
-    SendAudio,
     SendText,
     SessionEnded,
     SessionEvent,
@@ -28,17 +27,13 @@ from session.events import (
     Start,
     TranscriptUpdated,
 )
-from transports.dialects.flat_message import FlatMessage, error_members
-from transports.dialects.interface import Action, Frame, PatientFound, Reply, StartFor, Told
+from transports.dialects.flat_message import Answers, FlatMessage, error_members, pieces_of
+from transports.dialects.interface import Action, Frame, PatientFound, Reply, StartFor, Told, stays_open
 
 ASSISTANT: Final = "buddy"
 INPUT_HERTZ: Final = 16_000
 OUTPUT_HERTZ: Final = 24_000
-TEXT_LIMIT_BYTES: Final = 4_000
-"""What a session takes as one typed turn."""
 _PATIENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PIECE_BYTES: Final = 2 * 2 * INPUT_HERTZ
-"""Two seconds: what a session takes in one piece."""
 
 
 @dataclass(slots=True)
@@ -51,8 +46,11 @@ class _Talk:
     """Whether the client has sent audio, so that it is answered with speech."""
     patient: str = ""
     """The name."""
-    told_turn: int = 0
-    """The latest turn of the assistant whose text was told before it was spoken."""
+    answers: Answers = field(default_factory=Answers)
+
+    def meet(self, found: PatientFound) -> None:
+        """Take note of who it is with."""
+        self.patient = found.name
 
 
 class CompanionDialect:
@@ -109,19 +107,12 @@ class CompanionDialect:
                 return ()
 
     def answer(self, told: Told) -> Sequence[Frame]:
-        """Translate a refusal, and take note of who the session is with."""
-        match told:
-            case SessionFailed():
-                return (_error(told),)
-            case PatientFound(name) if self._wanted is not None:
-                self._wanted.patient = name
-                return ()
-            case _:
-                return ()
+        """Translate a refusal; there is nothing else that these clients are told outside of a session."""
+        return (_error(told),) if isinstance(told, SessionFailed) else ()
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for another session, unless the server leaves."""
-        return end not in (EndReason.SERVER_LEAVING, EndReason.PARKED) and not isinstance(end, ServerLeaving)
+        return stays_open(end)
 
     def _init_session(self, message: FlatMessage) -> Sequence[Action]:
         patient_id = message.name("patientId")
@@ -130,12 +121,12 @@ class CompanionDialect:
         if not _PATIENT_ID.fullmatch(patient_id):
             raise UnknownPatient
         self._wanted = _Talk(shows_user=message.is_set("transcripts"))
-        return (StartFor(patient_id, Start(assistant=ASSISTANT, input_hertz=INPUT_HERTZ, output_hertz=OUTPUT_HERTZ)),)
+        return (StartFor(patient_id, Start(assistant=ASSISTANT, input_hertz=INPUT_HERTZ, output_hertz=OUTPUT_HERTZ), self._wanted.meet),)
 
     def _text_input(self, message: FlatMessage) -> Sequence[Action]:
         if self._talk is None:
             raise WrongOrder("textInput comes after initSession.")
-        return (SendText(message.text("text", TEXT_LIMIT_BYTES)),)
+        return (SendText(message.text("text")),)
 
     def _audio_input(self, message: FlatMessage) -> Sequence[Action]:
         if self._wanted is None:
@@ -145,7 +136,7 @@ class CompanionDialect:
             self.dropped_frames += 1  # a recorder that does not know yet that the session has ended
             return ()
         self._talk.hears = True
-        return tuple(SendAudio(pcm[start : start + _PIECE_BYTES]) for start in range(0, len(pcm), _PIECE_BYTES))
+        return pieces_of(pcm, INPUT_HERTZ)
 
     def _end_session(self, _message: FlatMessage) -> Sequence[Action]:
         if self._talk is None:
@@ -157,13 +148,8 @@ class CompanionDialect:
 
 
 def _transcript(said: TranscriptUpdated, talk: _Talk) -> Sequence[Frame]:
-    """Tell an answer when it is planned, which is before it is heard; what was said without having been planned, then."""
-    if said.role is Role.USER:
-        return (_text(said),) if talk.shows_user else ()
-    if said.stage is not Stage.SPECULATIVE and said.turn <= talk.told_turn:
-        return ()
-    talk.told_turn = max(talk.told_turn, said.turn)
-    return (_text(said),)
+    is_told = talk.shows_user if said.role is Role.USER else talk.answers.tells(said)
+    return (_text(said),) if is_told else ()
 
 
 def _text(said: TranscriptUpdated) -> Frame:

@@ -6,12 +6,20 @@ from typing import Final
 import orjson
 import pybase64
 
+from s2s.events import Stage
 from session.errors import BadFrame, InvalidAudio, TooLarge
-from session.events import ExchangeRefused, SessionFailed
+from session.events import ExchangeRefused, SendAudio, SessionFailed, TranscriptUpdated
 from transports.dialects.interface import Frame
+from transports.dialects.nova_envelope import unwrap_body
 
 NAME_LIMIT: Final = 128
 """Characters of an id or a choice."""
+TEXT_LIMIT_BYTES: Final = 4_000
+"""What a session takes as one typed turn."""
+PIECE_SECONDS: Final = 2
+"""Audio that a session takes in one piece."""
+_KINDS: Final = frozenset({"type", "action"})
+"""Members that say what kind of message it is."""
 _BYTES_PER_SAMPLE: Final = 2
 
 
@@ -28,12 +36,7 @@ class FlatMessage:
     def __init__(self, frame: Frame) -> None:
         if isinstance(frame, bytes):
             raise BadFrame("Messages come as text frames.")
-        document = _parse(frame)
-        if "body" in document and not {"type", "action"} & document.keys():
-            body = document["body"]
-            if not isinstance(body, str):
-                raise BadFrame('"body" must be a string.')
-            document = _parse(body)
+        document = _parse(unwrap_body(frame, _KINDS))
         data = document.get("data")
         self._members: Mapping[str, object] = {**document, **data} if isinstance(data, dict) else document
         self._top: Mapping[str, object] = document
@@ -45,7 +48,7 @@ class FlatMessage:
             raise BadFrame(f'"{key}" must be a string.')
         return value or ""
 
-    def text(self, key: str, limit_bytes: int) -> str:
+    def text(self, key: str, limit_bytes: int = TEXT_LIMIT_BYTES) -> str:
         """Return a text that is not empty.
 
         Raises:
@@ -118,6 +121,32 @@ class FlatMessage:
         if len(pcm) % _BYTES_PER_SAMPLE:
             raise InvalidAudio
         return pcm
+
+
+class Answers:
+    """Which words of the assistant such a client is told: those that are planned, before they are heard, and those that never were."""
+
+    def __init__(self) -> None:
+        self._told_turn = 0
+        """The latest turn that was told."""
+
+    def tells(self, said: TranscriptUpdated) -> bool:
+        """Tell whether these words are told, and take note of it."""
+        if said.stage is not Stage.SPECULATIVE and said.turn <= self._told_turn:
+            return False
+        self._told_turn = max(self._told_turn, said.turn)
+        return True
+
+
+def pieces_of(pcm: bytes, hertz: int) -> tuple[SendAudio, ...]:
+    """Return audio of any length as pieces that a session takes.
+
+    Args:
+        pcm: whole samples.
+        hertz: of them in a second.
+    """
+    size = hertz * _BYTES_PER_SAMPLE * PIECE_SECONDS
+    return tuple(SendAudio(pcm[start : start + size]) for start in range(0, len(pcm), size))
 
 
 def error_members(failed: SessionFailed | ExchangeRefused) -> dict[str, object]:

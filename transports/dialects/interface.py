@@ -1,10 +1,10 @@
 """What a dialect is: pure translation between the frames of one connection and the session's vocabulary."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from session.errors import SessionError
+from session.errors import ServerLeaving, SessionError
 from session.events import Command, EndReason, SessionEvent, SessionFailed, Start
 
 type Frame = str | bytes
@@ -35,11 +35,20 @@ class SendEncoded:
 
 
 @dataclass(frozen=True, slots=True)
+class PatientFound:
+    """Who the next session is with."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartFor:
     """Begin a session with what is known of a patient."""
 
     patient_id: str
     start: Start
+    meet: Callable[[PatientFound], None] = field(default=lambda _: None, compare=False)
+    """Is told whom the session is with, before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +95,9 @@ class Resumed:
     """Whether another process had the session before."""
 
 
-@dataclass(frozen=True, slots=True)
-class PatientFound:
-    """Who the next session is with."""
-
-    name: str
-
-
 type Action = Command | Reply | Lasting | Resume | Acknowledge | Numbered | SendEncoded | StartFor
-type Told = SessionFailed | Resumed | Acknowledge | PatientFound
-"""Answers past the session: a frame cannot be used, the client has its session again, its frames were taken, its patient is known."""
+type Told = SessionFailed | Resumed | Acknowledge
+"""Answers past the session: a frame cannot be used, the client has its session again, its frames were taken."""
 
 
 @runtime_checkable
@@ -109,6 +111,11 @@ class Greets(Protocol):
 def greeting_of(dialect: object) -> Sequence[Frame]:
     """Return what a client of a dialect is told before it says anything; with most dialects nothing."""
     return dialect.greeting() if isinstance(dialect, Greets) else ()
+
+
+def stays_open(end: EndReason | SessionError) -> bool:
+    """Return whether the connections of most dialects stay open after this end: they do unless the server leaves."""
+    return end not in (EndReason.SERVER_LEAVING, EndReason.PARKED) and not isinstance(end, ServerLeaving)
 
 
 class Dialect(Protocol):

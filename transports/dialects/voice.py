@@ -10,14 +10,12 @@ from typing import Final
 
 from audio.formats import MEDIA_TYPES, Format
 from s2s.limits import RATES_HERTZ, clean_text
-from session.errors import NotAllowed, ServerLeaving, SessionError, UnknownEvent, UnsupportedFormat, WrongOrder
-from session.events import EndReason, Interrupt, SendAudio, SendText, SessionEnded, SessionEvent, SessionFailed, Start, StopAudio
-from transports.dialects.flat_message import FlatMessage
-from transports.dialects.interface import Action, Frame, Milliseconds, Reply, SendEncoded, Told
+from session.errors import NotAllowed, SessionError, UnknownEvent, UnsupportedFormat, WrongOrder
+from session.events import EndReason, Interrupt, SendText, SessionEnded, SessionEvent, SessionFailed, Start, StopAudio
+from transports.dialects.flat_message import FlatMessage, pieces_of
+from transports.dialects.interface import Action, Frame, Milliseconds, Reply, SendEncoded, Told, stays_open
 from transports.dialects.voice_output import Recorder, VoiceOutput
 
-TEXT_LIMIT_BYTES: Final = 4_000
-"""What a session takes as one typed turn."""
 _ENCODINGS: Final[Mapping[str, str]] = {
     **{media: encoding.value for media, encoding in MEDIA_TYPES.items()},
     **{media.partition("/")[2]: encoding.value for media, encoding in MEDIA_TYPES.items()},
@@ -27,9 +25,6 @@ _ENCODINGS: Final[Mapping[str, str]] = {
 _PCM: Final = frozenset({"pcm", "lpcm", "pcm16", "audio/pcm", "audio/lpcm", "audio/l16"})
 _DEFAULT_FORMAT: Final = "webm"
 """What the clients in the field mean when they name none."""
-_PIECE_SECONDS: Final = 2
-"""Audio that a session takes in one piece."""
-_BYTES_PER_SAMPLE: Final = 2
 
 
 class Microphone(Enum):
@@ -114,7 +109,7 @@ class VoiceDialect:
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for another conversation, unless the server leaves: then they reconnect, to another one."""
-        return end not in (EndReason.SERVER_LEAVING, EndReason.PARKED) and not isinstance(end, ServerLeaving)
+        return stays_open(end)
 
     def _voice_start(self, message: FlatMessage) -> Sequence[Action]:
         self._microphone = Microphone.CLOSED  # whatever becomes of this: what comes of a recorder that is refused is no mistake
@@ -163,9 +158,7 @@ class VoiceDialect:
         receipt = Reply(self._output.received(), is_receipt=True)
         if self._encoding:
             return (SendEncoded(self._encoding, self._recording, message.data("audioData")), receipt)
-        pcm = message.pcm("audioData")
-        size = self._wanted.input_hertz * _BYTES_PER_SAMPLE * _PIECE_SECONDS
-        return (*(SendAudio(pcm[start : start + size]) for start in range(0, len(pcm), size)), receipt)
+        return (*pieces_of(message.pcm("audioData"), self._wanted.input_hertz), receipt)
 
     def _voice_end(self, message: FlatMessage) -> Sequence[Action]:
         if self._microphone is not Microphone.OPEN:
@@ -181,7 +174,7 @@ class VoiceDialect:
         return (Interrupt(),)
 
     def _text_message(self, message: FlatMessage) -> Sequence[Action]:
-        text = clean_text(message.text("content", TEXT_LIMIT_BYTES)).strip()
+        text = clean_text(message.text("content")).strip()
         self._output.expect(text, message.name("sessionId"), message.name("messageId"))
         if self._begun is not None:
             return (SendText(text),)

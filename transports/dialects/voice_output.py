@@ -26,7 +26,7 @@ from session.events import (
     SpeechEnded,
     TranscriptUpdated,
 )
-from transports.dialects.flat_message import error_members
+from transports.dialects.flat_message import Answers, error_members
 from transports.dialects.interface import Frame, Milliseconds
 
 _TYPED_LIMIT: Final = 64
@@ -70,8 +70,7 @@ class VoiceOutput:
         self._typed: deque[_Typed] = deque(maxlen=_TYPED_LIMIT)
         self._number = 0
         """Of messages with an id."""
-        self._told_turn = 0
-        """The latest turn of the assistant whose text was told before it was spoken."""
+        self._answers = Answers()
         self._asked: _Typed | None = None
         """The typed text that is answered now; None when the user spoke last."""
 
@@ -111,7 +110,7 @@ class VoiceOutput:
     def forget(self) -> None:
         """Take note that there is no session."""
         self._recorder, self._is_recording = None, False
-        self._server_id, self._asked, self._told_turn = "", None, 0
+        self._server_id, self._asked, self._answers = "", None, Answers()
         self._owed.clear()
         self._typed.clear()
 
@@ -185,10 +184,8 @@ class VoiceOutput:
         if said.role is Role.USER:
             typed = self._confirmed(said.text)
             return (self._spoken(said),) if typed is None else (self._received(typed),)
-        is_planned = said.stage is Stage.SPECULATIVE
-        if not is_planned and said.turn <= self._told_turn:
+        if not self._answers.tells(said):
             return ()
-        self._told_turn = max(self._told_turn, said.turn)
         answer = {"content": said.text, "sessionId": self._session_id, "messageId": self._new_id(), "turn": said.turn}
         if self._asked is not None:
             answer |= {"sessionId": self._asked.session_id, "inReplyTo": self._asked.message_id}

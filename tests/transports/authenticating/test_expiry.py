@@ -105,6 +105,43 @@ async def test_a_new_token_prolongs_the_conversation(is_late: bool) -> None:  # 
         assert own.rig.registry.live == 1
 
 
+async def test_a_token_that_comes_while_the_last_turn_is_heard_keeps_connection_and_conversation() -> None:
+    async with house() as own, own.page(short(own)) as client:
+        await talking(own, client)
+        stream = await own.rig.model.stream()
+        await heard(client, "error")
+        await asyncio.sleep(GRACE_SECONDS / 2 - 2)
+        stream.say(*speech(*range(1, 81)))  # for eight seconds
+        await asyncio.sleep(4)
+        await say(client, type="auth", token=own.issuer.token("ana", expires_in=600))
+        await heard(client, "auth.accepted")
+        await heard(client, "speech.ended")
+        await asyncio.sleep(GRACE_SECONDS)
+        await say(client, type="ping", t=1)
+        await heard(client, "pong")
+
+        assert own.rig.registry.live == 1
+        assert not own.rig.model.streams[0].is_closed
+
+
+async def test_a_token_that_was_renewed_so_late_expires_like_any_other() -> None:
+    async with house() as own, own.page(short(own)) as client:
+        await talking(own, client)
+        stream = await own.rig.model.stream()
+        await heard(client, "error")
+        await asyncio.sleep(GRACE_SECONDS / 2 - 2)
+        stream.say(*speech(*range(1, 81)))
+        await asyncio.sleep(4)
+        await say(client, type="auth", token=own.issuer.token("ana", expires_in=100))
+        await heard(client, "auth.accepted")
+        again = await heard(client, "error")
+        code, messages = await closing(client)
+
+        assert again["code"] == "token_expired"
+        assert messages[-1]["reason"] == "token_expired"
+        assert code == 4401
+
+
 async def test_it_may_be_renewed_again_and_again() -> None:
     async with house() as own, own.page(short(own)) as client:
         await talking(own, client)
