@@ -125,7 +125,7 @@ async def _open_book(settings: Settings, database: Database) -> PatientBook:
         made = [await make_own_table(settings, database.table(definition)) for definition in tables.all()]
         if settings.local and made[0]:
             written = [done async for done in write_example_patients(book, now=datetime.now(UTC))]
-            log.info("examples.written", records=len(written))
+            log.info("patients.examples_written", records=len(written))
     except StorageError as error:
         log.warning("patients.not_stored", reason=str(error))
     return book
