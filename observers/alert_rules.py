@@ -49,14 +49,14 @@ def rules(failures: int) -> tuple[Rule, ...]:
         Rule("model_away", "model_unavailable", "The model does not answer: new conversations are refused.", 1, 60.0, Severity.CRITICAL),
         Rule("stream_throttled", "model_throttled", "The model's service refuses streams: the quota is too small.", 20, 300.0),
         Rule("auth_refused", "many_refused_tokens", "Many clients come with tokens that are not accepted.", 100, 300.0),
+        Rule("recording_failed", "recordings_failing", "A recording of a conversation could not be stored whole.", 1, 60.0),
         *(
             Rule(name, "records_lost", lost, 1, 60.0, Severity.CRITICAL)
             for name in (
                 "connection_record_dropped",
                 "audit_entry_dropped",
-                "conversation_lost",
+                "conversation_turn_lost",
                 "voice_session_lost",
-                "recording_lost",
                 "event_lost",
             )
         ),

@@ -1,6 +1,7 @@
 """Alerts for people who run the server: raised once when something is too much, and again only after a quiet time."""
 
 import asyncio
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ from observers.alert_rules import AlertRules, AlertWatch, Rule, rules
 from publishing.events import Alert, Severity
 from session.events import EndReason, SessionEnded, SessionFailed
 from telemetry.counters import Counters
+from tests.project.tree import product_files
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 TABLE = (Rule("thing_failed", "things_failing", "Things fail.", 3, 60.0), Rule("session_failed", "sessions_failing", "Fail.", 2, 60.0))
@@ -108,7 +110,7 @@ async def test_the_watch_looks_by_itself_and_ends() -> None:
     assert [alert.code for alert in desk.alerts] == ["things_failing"]
 
 
-@pytest.mark.parametrize("counted", ["model_away", "event_lost", "conversation_lost", "audit_entry_dropped"])
+@pytest.mark.parametrize("counted", ["model_away", "event_lost", "conversation_turn_lost", "audit_entry_dropped"])
 def test_what_must_never_happen_is_critical_at_once(counted: str) -> None:
     alert = AlertRules(rules(5)).counted(counted, 1, 0.0, AT)
 
@@ -123,3 +125,11 @@ def test_every_rule_has_a_limit_and_names_its_counter_once() -> None:
     assert all(rule.at_least >= 1 and rule.window_seconds > 0 for rule in table)
     assert AlertRules(table).counted("session_failed", 4, 0.0, AT, "x") is None
     assert AlertRules(table).counted("session_failed", 5, 0.0, AT, "x") is not None
+
+
+def test_every_counter_of_a_rule_is_counted_somewhere() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in product_files() if path.name != "alert_rules.py")
+    lines = {f"{name}_lost" for name in re.findall(r"Backlog\(\s*\"(\w+)\"", text)}
+    counted = lines | set(re.findall(r"counters\.add\(\s*\"(\w+)\"", text))
+
+    assert [name for name in AlertRules(rules(5)).counters if name not in counted] == []
