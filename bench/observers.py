@@ -11,6 +11,7 @@ audio at p99; no chunk is lost.
 """
 
 import asyncio
+import base64
 import json
 import os
 import tempfile
@@ -27,7 +28,13 @@ SECONDS, SECONDS_QUICK = 20.0, 4.0
 TURN_SECONDS = 2.0
 RECORDING_SHARE = 0.40
 LATENCY_MS = 1.0
-SETTINGS = {"RECORD_CONVERSATIONS": "yes", "RECORD_AUDIO": "all", "RECORDING_FORMAT": "webm", "EVENTS": "local"}
+SETTINGS = {
+    "RECORD_CONVERSATIONS": "yes",
+    "RECORD_AUDIO": "all",
+    "RECORDING_FORMAT": "webm",
+    "RECORDINGS_KEY": base64.b64encode(bytes(32)).decode(),
+    "EVENTS": "local",
+}
 KINDS = {
     "voice_sessions": "VoiceSessionRecords",
     "conversations": "ConversationRecords",
