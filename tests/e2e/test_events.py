@@ -174,7 +174,7 @@ async def test_a_server_without_events_offers_none(tmp_path: Path) -> None:
     assert (refused.value.response.status_code, status) == (404, 404)
 
 
-@pytest.mark.req("S0-39", "S1-04", "S1-19")
+@pytest.mark.req("S0-39", "S1-19")
 async def test_awss_own_client_follows_what_it_may_and_is_refused_the_rest(server: Server, tmp_path: Path) -> None:
     packages = needs.amplify()
     async with tls_front(server.port, tmp_path) as (port, ca_file):
