@@ -4,25 +4,28 @@ Run as `python -m bench.observed_server [CLASS ...]`, with the settings of `serv
 """
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import bootstrap
 import server
-from record_parts import Ground, RecordParts, open_record_parts
+from session.interfaces import Attendance, AudioAttendance
+from session.registry import SessionRegistry
 
 
 def main(wanted: list[str]) -> int:
     """Leave out whoever is not wanted, and run the server."""
 
-    async def open_some(ground: Ground) -> RecordParts:
-        parts = await open_record_parts(ground)
-        found = {type(one).__name__ for one in (*parts.attendances, *parts.audio_attendances)}
+    def some[T](attendances: Sequence[T]) -> list[T]:
+        return [one for one in attendances if type(one).__name__ in wanted]
+
+    def observed(*, attendances: Sequence[Attendance], audio_attendances: Sequence[AudioAttendance], **more: Any) -> SessionRegistry:
+        found = {type(one).__name__ for one in (*attendances, *audio_attendances)}
         if not found.issuperset(wanted):
             raise SystemExit(f"nobody attends sessions of the name {', '.join(set(wanted) - found)}: there are {', '.join(sorted(found))}")
-        parts.attendances[:] = [one for one in parts.attendances if type(one).__name__ in wanted]
-        parts.audio_attendances[:] = [one for one in parts.audio_attendances if type(one).__name__ in wanted]
-        return parts
+        return SessionRegistry(attendances=some(attendances), audio_attendances=some(audio_attendances), **more)
 
-    bootstrap.open_record_parts = open_some  # type: ignore[attr-defined]  # called alike
+    bootstrap.SessionRegistry = observed  # type: ignore[assignment,attr-defined]  # called alike
     return server.main([])
 
 
