@@ -1,5 +1,6 @@
 """Stores of both kinds with tables of their own, filled by other programs, and the settings that lead to them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -78,10 +79,31 @@ def watched_env(dynamodb_env: dict[str, str], between: Interposed) -> dict[str, 
     return {**dynamodb_env, "AWS_ENDPOINT_URL_DYNAMODB": between.endpoint}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.dynamodb)])
-async def installation(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Installation]:
+@pytest.fixture(scope="session")
+def shared_dynamodb(ministack_endpoint: str) -> Iterator[Store]:
+    """Open DynamoDB once: making a client takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ministack.CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": ministack_endpoint}.items():
+            patch.setenv(name, value)
+        store = asyncio.run(open_store(Settings.from_env({})))
+    yield store
+    asyncio.run(store.aclose())
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.dynamodb)])
+def shared(request: pytest.FixtureRequest) -> Store | None:
+    """Choose each kind of store in turn; None stands for the embedded one."""
+    return request.getfixturevalue("shared_dynamodb") if request.param == "dynamodb" else None
+
+
+@pytest.fixture
+async def installation(shared: Store | None, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Installation]:
     """Open each kind of store in turn."""
-    env: dict[str, str] = request.getfixturevalue(f"{request.param}_env")
+    folder = tmp_path / "migrations"
+    if shared is not None:
+        yield Installation(request.getfixturevalue("dynamodb_env"), shared, folder)
+        return
+    env = request.getfixturevalue("sqlite_env")
     store = await open_store(Settings.from_env(env), may_make=True)
-    yield Installation(env, store, tmp_path / "migrations")
+    yield Installation(env, store, folder)
     await store.aclose()
