@@ -22,10 +22,12 @@ ENTRY_POINTS = (
     "endpoints",
     "lambda_changes",
     "local_emulator",
+    "object_parts",
     "parts",
     "publish_parts",
     "record_parts",
     "record_settings",
+    "recording_parts",
     "setting_values",
     "upload_parts",
 )
