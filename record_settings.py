@@ -105,7 +105,7 @@ class RecordSettings:
     )
     recording_part_seconds: int = read.setting(
         "RECORDING_PART_SECONDS",
-        "How often what was recorded is stored: a crash loses this much, and two seconds.",
+        "How often what was recorded is stored: a crash loses this much, and about five seconds.",
         read.number(1, 60),
         5,
         unit="seconds",

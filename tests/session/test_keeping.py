@@ -53,3 +53,10 @@ def test_the_model_is_told_what_the_server_remembers_whatever_the_client_may_set
 
     assert "history" not in PROFILE.client_may_set
     assert planned.history == EARLIER
+
+
+def test_sound_is_recorded_where_the_file_says_so_alone() -> None:
+    assert not parse_assistant(ASSISTANT.format("")).keeping.is_audio_recorded
+    assert parse_assistant(ASSISTANT.format("[records]\naudio = true")).keeping.is_audio_recorded
+    with pytest.raises(AssistantError, match=r"records\.audio"):
+        parse_assistant(ASSISTANT.format("[records]\naudio = 1"))
