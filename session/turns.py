@@ -161,7 +161,7 @@ class TurnTracker:
             now: monotonic seconds.
             mute: what to do with speech of this turn that the model still sends.
         """
-        turn = self._last_assistant
+        turn = self._last_spoken()
         self.hung_at = None
         if turn is None or turn.heard_ms is not None:
             return []
@@ -171,7 +171,7 @@ class TurnTracker:
 
     def listener_told(self, number: int, now: float) -> None:
         """Correct how much of an interrupted answer was heard: the client tells exactly once it has thrown the rest away."""
-        turn = self._last_assistant
+        turn = self._last_spoken()
         if turn is not None and turn.number == number and turn.heard_ms is not None:
             turn.heard_ms = self._playback.heard_ms(number, now)
 
@@ -299,6 +299,10 @@ class TurnTracker:
         record = TurnRecord(self._number, role)
         self.records.append(record)
         return record
+
+    def _last_spoken(self) -> TurnRecord | None:
+        """Return the latest turn in which the assistant says something: one that only called a tool is not what the listener hears."""
+        return next((record for record in reversed(self.records) if record.role is Role.ASSISTANT and record.has_begun), None)
 
     def _user_turn(self) -> TurnRecord:
         if self._user is None:
@@ -469,7 +473,7 @@ class TurnTracker:
 
     def _interrupted_by_model(self, now: float) -> list[Effect]:
         """The service's word counts even if our clock believes that everything was heard: the listener may be behind it."""
-        turn = self._last_assistant
+        turn = self._last_spoken()
         if turn is None or turn.heard_ms is not None:
             self._mute = Mute.NOTHING if self._mute is Mute.TURN else self._mute
             return []
@@ -478,7 +482,7 @@ class TurnTracker:
     def _interrupted(self, turn: TurnRecord, now: float, mute: Mute) -> list[Effect]:
         turn.heard_ms = self._playback.heard_ms(turn.number, now)
         is_audio_open = any(block.type is ContentType.AUDIO for block in self._blocks.values())
-        if mute is Mute.TURN and self._assistant is not None:
+        if mute is Mute.TURN and self._assistant is not None and self._assistant.has_begun:
             self._mute = Mute.TURN
         elif is_audio_open:
             self._mute = Mute.BLOCK

@@ -18,7 +18,7 @@ from session.events import (
 from session.queues import PlaybackQueue
 from session.speaker import TRANSITIONS, Mute, Signal, Speaker
 from session.turns import ANSWER_SECONDS, BLOCKS_LIMIT, HUNG_AFTER_TEXT_SECONDS, TurnTracker, is_interrupted_marker
-from tests.session.doubles import OUTPUT_HERTZ, Nova, chunk, speech
+from tests.session.doubles import OUTPUT_HERTZ, Nova, chunk, speech, speech_ms
 
 END_TURN, PARTIAL, INTERRUPTED = StopReason.END_TURN, StopReason.PARTIAL_TURN, StopReason.INTERRUPTED
 
@@ -633,3 +633,15 @@ def test_no_mute_is_left_after_a_whole_turn() -> None:
     scene.says(*scene.nova.closes_audio(END_TURN))
 
     assert scene.tracker._mute is Mute.NOTHING
+
+
+def test_typing_over_an_answer_when_a_tool_was_only_called_stops_what_is_heard_and_mutes_nothing_that_follows() -> None:
+    scene = Scene()
+    scene.says(*scene.nova.start(), *scene.nova.user("Hola"), *scene.nova.speaks(3_000))
+    scene.says(*scene.nova.calls("use-1"))
+    told = scene.does(scene.tracker.interrupt(scene.now))
+    scene.does(scene.tracker.user_typed("No, gracias", scene.now))
+    answered = scene.says(*scene.nova.speaks(500))
+
+    assert [event.turn for event in told if isinstance(event, Interrupted)] == [2]
+    assert speech_ms(answered) == 500
