@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.audio.recorder import HERTZ, record
 from tests.e2e.speech import Utterance, resampled, silence, speak
 from tests.e2e.stack import Stack
-from tests.audio.recorder import HERTZ, record
 
 SLICE_SECONDS = 0.25
 """What MediaRecorder hands over at a time."""
