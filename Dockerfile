@@ -32,8 +32,9 @@ ENTRYPOINT ["python", "-m", "nova_sonic_local", "--host", "0.0.0.0", "--port", "
 FROM ${BASE_IMAGE} AS server
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
-COPY server.py bootstrap.py companion_parts.py config.py conversation_parts.py endpoints.py lambda_changes.py local_emulator.py object_parts.py parts.py publish_parts.py record_parts.py record_settings.py recording_parts.py self_check.py setting_values.py upload_parts.py ./
+COPY server.py bootstrap.py config.py endpoints.py lambda_changes.py local_emulator.py record_settings.py self_check.py setting_values.py ./
 COPY s2s/ s2s/
+COPY parts/ parts/
 COPY session/ session/
 COPY service/ service/
 COPY tools/ tools/

@@ -15,29 +15,20 @@ from api.health import Check, Health
 from api.health_server import HealthServer
 from api.plain_http import PlainHttp
 from auth.interfaces import Authenticator
-from companion_parts import CompanionParts, open_companion
 from config import Settings
 from endpoints import Offer
 from observers.session_log import SessionLog
 from observers.trace_files import TraceFiles
-from parts import (
-    TEXT_PROFILES,
-    ConnectionParts,
-    Records,
-    limits_of,
-    load_assistants,
-    make_tools,
-    open_authenticator,
-    open_connections,
-    open_database,
-    open_keeper,
-    open_model,
-    open_records,
-    open_traces,
-    stream_quota,
-)
-from publish_parts import PublishParts, open_publish_parts
-from record_parts import Ground, open_record_parts
+from parts.access import limits_of, open_authenticator
+from parts.assistants import load_assistants
+from parts.companion import CompanionParts, open_companion
+from parts.connections import ConnectionParts, open_connections
+from parts.database import open_database, open_keeper
+from parts.events import PublishParts, open_publish_parts
+from parts.model import TEXT_PROFILES, open_model, stream_quota
+from parts.records import Ground, open_record_parts
+from parts.tools import Records, make_tools, open_records
+from parts.traces import open_traces
 from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
 from storage.table import Database

@@ -34,10 +34,10 @@ from api.plain_http import PlainHttp
 from api.recording_content import CONTENT_OPERATIONS
 from auth.interfaces import Authenticator
 from config import ROOT, Settings
-from parts import Records, salt_of
+from parts.recordings import is_recorded
+from parts.records import RecordParts
+from parts.tools import Records, salt_of
 from publishing.interfaces import EventsKind
-from record_parts import RecordParts
-from recording_parts import is_recorded
 from session.assistant import AssistantProfile
 from session.registry import SessionRegistry
 

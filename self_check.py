@@ -10,19 +10,12 @@ from api.health import Check
 from auth.interfaces import KeysUnavailable
 from auth.key_set import KeySetUnusable, parse_key_set
 from config import AuthMode, Settings, StorageKind
-from parts import (
-    LOCAL_KEY,
-    StartFailed,
-    key_endpoint,
-    load_assistants,
-    make_client,
-    make_own_table,
-    open_database,
-    open_endpoint,
-    open_tools,
-    place_of,
-    try_sessions_table,
-)
+from parts.access import key_endpoint
+from parts.assistants import load_assistants
+from parts.database import make_own_table, open_database, try_sessions_table
+from parts.errors import StartFailed
+from parts.model import LOCAL_KEY, make_client, open_endpoint, place_of
+from parts.tools import open_tools
 from s2s import failures
 from s2s.bedrock.credentials import ChainCredentials, Credentials, StaticCredentials
 from s2s.bedrock.interfaces import Transport

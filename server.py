@@ -34,7 +34,7 @@ try:
     import self_check
     from bootstrap import Listening, build, listen_on
     from config import LogFormat, LogLevel, Settings, SettingsError
-    from parts import NoCredentials, StartFailed
+    from parts.errors import NoCredentials, StartFailed
     from telemetry import logs
     from telemetry.loop_stalls import favour_loop
     from transports.sockets import PortUnavailable

@@ -23,7 +23,7 @@ from bootstrap import Application, build
 from config import Settings, StorageKind
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
-from parts import open_tools
+from parts.tools import open_tools
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import Credentials, StaticCredentials
 from s2s.events import ToolSpec

@@ -11,13 +11,13 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
-import parts
 from bench.resumable_client import ResumableClient
 from bootstrap import Application, build, listen_on
 from config import Settings
 from nova_sonic_local.brains.interface import Reply, UserTurn
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
+from parts import assistants
 from s2s.bedrock.client import NovaSonicClient
 from s2s.bedrock.credentials import StaticCredentials
 from s2s.models import DEFAULT_MODEL_ID
@@ -81,7 +81,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     folder.mkdir()
     (folder / "kind.toml").write_text(ASSISTANT.format("[memory]\nturns = 12"))
     (folder / "quiet.toml").write_text(ASSISTANT.format("[records]\nconversations = false").replace('"kind"', '"quiet"'))
-    monkeypatch.setattr(parts, "ASSISTANTS", folder)
+    monkeypatch.setattr(assistants, "ASSISTANTS", folder)
     async with AsyncExitStack() as stack:
         issuer = await stack.enter_async_context(running_issuer())
         emulator = await stack.enter_async_context(NovaSonicLocal(Options(brain=Brief, ca_dir=tmp_path / "ca")))

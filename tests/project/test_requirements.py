@@ -8,7 +8,7 @@ import pytest
 from scripts.requirements_page import Proof, UnreadableMarker, proofs, proofs_in, themes
 from tests.project.tree import ROOT, packages
 
-TESTS_OF = {"nova_sonic_local": "emulator"}
+TESTS_OF = {"parts": "server", "nova_sonic_local": "emulator"}
 """Packages whose tests are in a folder of another name."""
 
 

@@ -16,20 +16,12 @@ ENTRY_POINTS = (
     "server",
     "self_check",
     "bootstrap",
-    "companion_parts",
     "config",
-    "conversation_parts",
     "endpoints",
     "lambda_changes",
     "local_emulator",
-    "object_parts",
-    "parts",
-    "publish_parts",
-    "record_parts",
     "record_settings",
-    "recording_parts",
     "setting_values",
-    "upload_parts",
 )
 BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
 """Folders whose code is not part of what runs for a user."""

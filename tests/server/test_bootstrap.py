@@ -6,10 +6,12 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
-import parts
 from bootstrap import build, listen_on
 from config import Settings
-from parts import LOCAL_KEY, StartFailed, lend_local_credentials
+from parts import assistants
+from parts.database import lend_local_credentials
+from parts.errors import StartFailed
+from parts.model import LOCAL_KEY
 from session.events import SessionEvent, Start
 from storage.orders import Orders
 from storage.sqlite import open_sqlite
@@ -102,7 +104,7 @@ async def test_the_page_learns_the_assistants(tmp_path: Path) -> None:
 
 async def test_an_assistant_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.toml").write_text("name = 1", encoding="utf-8")
-    monkeypatch.setattr(parts, "ASSISTANTS", tmp_path)
+    monkeypatch.setattr(assistants, "ASSISTANTS", tmp_path)
 
     with pytest.raises(StartFailed, match=r"assistants/broken\.toml"):
         await build(settings_of(tmp_path), model=ScriptedModel(), tools=NoTools())

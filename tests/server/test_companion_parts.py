@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from companion_parts import KnownPatients, open_companion
 from config import Settings
+from parts.companion import KnownPatients, open_companion
 from publishing.interfaces import Silent
 from session.errors import PatientsUnavailable
 from storage.errors import StorageUnavailable

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-import parts
+import parts.database
 from bootstrap import build
 from config import Settings, SettingsError
-from parts import local_key, open_keeper
+from parts.database import local_key, open_keeper
 from self_check import examine
 from session.keeper import SessionKeeper
 from storage.cipher import KEY_BYTES
@@ -74,7 +74,7 @@ async def test_a_store_that_is_away_is_told_and_keeps_nobody_from_starting(tmp_p
 
 
 async def test_local_servers_share_a_key_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "LOCAL_FOLDER", tmp_path / "local")
+    monkeypatch.setattr(parts.database, "LOCAL_FOLDER", tmp_path / "local")
     settings = Settings.from_env({"SQLITE_PATH": str(tmp_path / "r.sqlite3")}, local=True)
     keepers = [(await keeper_of(settings, tmp_path / "r.sqlite3"))[0] for _ in range(2)]
     (key,) = (tmp_path / "local").iterdir()

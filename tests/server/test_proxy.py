@@ -8,7 +8,8 @@ import pytest
 from config import Settings
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
-from parts import StartFailed, make_client
+from parts.errors import StartFailed
+from parts.model import make_client
 from s2s.bedrock.credentials import StaticCredentials
 from s2s.errors import ModelError
 

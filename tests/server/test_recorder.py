@@ -16,7 +16,7 @@ from bench.replay import Replay, read_lines
 from bootstrap import build
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
-from parts import StartFailed
+from parts.errors import StartFailed
 from session.events import End, Start
 from tests.server.process import WITHOUT_AWS, running
 from tests.server.test_bootstrap import settings_of

@@ -9,9 +9,9 @@ import pytest
 
 from bootstrap import build
 from config import Settings, SettingsError, StorageKind
-from object_parts import open_objects
-from parts import StartFailed
-from recording_parts import is_recorded, recorded_assistants
+from parts.errors import StartFailed
+from parts.objects import open_objects
+from parts.recordings import is_recorded, recorded_assistants
 from session.assistant import AssistantProfile, parse_assistant
 from session.events import End, SendAudio, SessionStarted, SpeechChunk, Start
 from storage.object_folder import FolderStore

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from auth.principal import Principal
 from auth.principal import Role as Office
-from companion_parts import KnownPatients
+from parts.companion import KnownPatients
 from s2s.events import (
     AudioOutput,
     ContentEnded,

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from config import Settings
-from parts import make_own_table
+from parts.database import make_own_table
 from publishing.interfaces import AlertSender
 from session.errors import PatientsUnavailable
 from storage.errors import StorageError

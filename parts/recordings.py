@@ -14,7 +14,7 @@ from config import Settings
 from observers.recording import Order, RecordingDesk
 from observers.recording_encoders import Studio, choose_studio
 from observers.recording_upkeep import RecordingUpkeep
-from parts import load_assistants
+from parts.assistants import load_assistants
 from session.assistant import AssistantProfile
 from session.interfaces import AudioAttendance
 from storage.object_folder import FolderStore

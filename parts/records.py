@@ -20,12 +20,13 @@ from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
 from api.recording_content import SHELF
 from config import Settings
-from conversation_parts import open_conversations
-from object_parts import open_objects
 from observers.voice_sessions import VoiceSessionRecords
-from parts import make_own_table
+from parts.conversations import open_conversations
+from parts.database import make_own_table
+from parts.objects import open_objects
+from parts.recordings import open_recordings
+from parts.uploads import make_note_desk, open_uploads
 from publishing.interfaces import AlertSender, EventPublisher, Silent
-from recording_parts import open_recordings
 from service.audio_work import ModelAudioWork
 from service.live_sessions import RegisteredSessions
 from service.nova_sonic import RecordedNovaSonic
@@ -40,7 +41,6 @@ from storage.tables import voice_sessions_table
 from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
 from transports.memory import Memory, NoMemory
-from upload_parts import make_note_desk, open_uploads
 
 log = structlog.get_logger()
 

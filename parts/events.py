@@ -17,7 +17,8 @@ from observers.alert_rules import AlertRules, AlertWatch, rules
 from observers.change_feed import ChangeFeed
 from observers.event_outbox import AlertOutbox, EventOutbox
 from observers.publishing import PublishingAttendance
-from parts import StartFailed
+from parts.errors import StartFailed
+from parts.records import RecordParts
 from publishing.alerts import AlertDesk
 from publishing.appsync import AppSyncEvents
 from publishing.changes import BadRecord, FollowedTables, event_of
@@ -25,7 +26,6 @@ from publishing.events import Alert
 from publishing.interfaces import AlertSender, EventPublisher, EventsKind, Silent
 from publishing.local import LocalChannels
 from publishing.sns import open_sns
-from record_parts import RecordParts
 from s2s.bedrock.credentials import find_credentials
 from s2s.bedrock.http2.proxy import proxy_for
 from s2s.errors import ModelError

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from config import LOCAL_FOLDER, Settings
-from parts import StartFailed, local_key
+from parts.database import local_key
+from parts.errors import StartFailed
 from storage.errors import StorageError
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner

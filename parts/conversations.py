@@ -9,7 +9,8 @@ import structlog
 from config import Settings
 from observers.conversations import ConversationRecords
 from observers.memory import ConversationMemory
-from parts import load_assistants, make_own_table
+from parts.assistants import load_assistants
+from parts.database import make_own_table
 from storage.conversations import Conversations
 from storage.errors import StorageError
 from storage.table import Database
