@@ -287,7 +287,7 @@ async def test_no_error_of_a_request_has_the_code_of_another() -> None:
     own = [kind for kind in family(SessionError) if kind.__module__ == "api.errors" and "code" in vars(kind)]
 
     assert len({kind.code for kind in own}) == len(own)
-    assert {kind.status for kind in own} <= {400, 403, 404, 405, 408, 409, 412, 413, 415, 421, 422, 503}
+    assert {kind.status for kind in own} <= {400, 403, 404, 405, 408, 409, 412, 413, 415, 416, 421, 422, 503}
 
 
 async def test_a_customer_may_not_ask_for_everybodys_by_a_filter(desk: Desk) -> None:
