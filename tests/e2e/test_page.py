@@ -4,7 +4,6 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -26,7 +25,7 @@ async def test_a_spoken_request_reaches_the_database_and_is_answered(
 
 @pytest.mark.req("S4-07")
 async def test_speaking_over_the_assistant_silences_it(stack: Stack, chromium: Chromium, tmp_path: Path) -> None:
-    asking = Utterance("es+m3", "Quiero los detalles del pedido número uno, mi DNI es uno dos tres cuatro cinco seis siete ocho")
+    asking = Utterance("es-419", "Quiero los detalles del pedido número uno, mi DNI es uno dos tres cuatro cinco seis siete ocho")
     interrupting = Utterance("es-419", "No, gracias", pause_seconds=2.5)
     again = replace(asking, pause_seconds=8.0)  # in case that it was misheard: a short answer is over before anybody speaks over it
     wav = write_wav(tmp_path / "microphone.wav", conversation([asking, interrupting, again, interrupting]))
@@ -35,12 +34,11 @@ async def test_speaking_over_the_assistant_silences_it(stack: Stack, chromium: C
         stack.page, PageOptions(microphone=Path(f"{wav}%noloop"), locale="es-AR", init_script=PLAIN_MICROPHONE)
     ) as page:
         await start(page, "es")
-        await until(page, "window.novaSonicState.barge_in_ms.length > 0", seconds=60)
+        heard_in_part = "window.novaSonicState.transcript.some((entry) => entry.interruptedMs > 0)"
+        await until(page, heard_in_part, seconds=60)
         seen = await state(page)
 
-    interrupted = [entry for entry in cast("list[Json]", seen["transcript"]) if entry.get("interruptedMs") is not None]
-    assert interrupted
-    assert cast("int", interrupted[0]["interruptedMs"]) > 0
+    assert seen["barge_in_ms"]
 
 
 @pytest.mark.req("S4-07", "S4-46")
