@@ -15,7 +15,7 @@ from tests.auth.issuer import running_issuer
 from tests.e2e.servers import ServerProcess, server
 from tests.server.process import WITHOUT_AWS
 
-EXAMPLES: Final = 4
+EXAMPLES: Final = 2
 SECONDS: Final = 170.0
 """Thousands of requests, beside other tests."""
 CONFIGURATION: Final = """
