@@ -185,7 +185,7 @@ async def talking(kind: str, folder: Path, server: str, question: bytes, stay: f
         example: Example
         match kind:
             case "python":
-                python = (sys.executable, str(EXAMPLES / "python_client.py"))
+                python = (sys.executable, str(EXAMPLES / "python" / "talk.py"))
                 example = await stack.enter_async_context(program(folder, python, url, str(file), answers, "--stay", str(stay)))
             case "node":
                 node = (*node_command(), str(EXAMPLES / "javascript" / "talk.mjs"))

@@ -92,7 +92,8 @@ def imported(paths: Iterable[Path]) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 found.add((node.module or "").split(".")[0])
-    own = {*packages(), *BESIDE_THE_PRODUCT, *ENTRY_POINTS, "scripts", *sys.stdlib_module_names}
+    examples = {path.stem for path in files(".py") if name_of(path).startswith("examples/")}  # to be copied: they import each other so
+    own = {*packages(), *BESIDE_THE_PRODUCT, *ENTRY_POINTS, *examples, "scripts", *sys.stdlib_module_names}
     return {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in found - own}
 
 
