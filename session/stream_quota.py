@@ -44,6 +44,8 @@ KEPT_SECONDS: Final = 1.0
 """How long the place of a stream that died is kept from newcomers: its session asks for another at once, or after its first pause."""
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 2.0
+LEAST_SECONDS: Final = 0.001
+"""No timer is shorter."""
 
 
 class Kind(IntEnum):
@@ -157,7 +159,7 @@ class StreamQuota:
             raise failures.UNREACHABLE.error("the model could not be reached before, and is tried once in a second")
         self._wake()
         is_next = not any((waiting.kind, waiting.number) < (kind, number) for waiting in self._line)
-        if is_next and self._may_go(kind):
+        if is_next and self._may_go(kind, self._now()):
             self._go(kind)
             return
         if kind is Kind.HAND_OVER or len(self._line) >= LINE_LIMIT:
@@ -221,8 +223,8 @@ class StreamQuota:
                 self._throttled_at = self._now()
                 self._held_until = self._throttled_at + pause * (0.5 + 0.5 * self._jitter())
 
-    def _may_go(self, kind: Kind) -> bool:
-        if kind is Kind.NEW and self._throttled and (self._now() < self._held_until or self._opening_new):
+    def _may_go(self, kind: Kind, now: float) -> bool:
+        if kind is Kind.NEW and self._throttled and (now < self._held_until or self._opening_new):
             return False
         more = {Kind.HAND_OVER: self._spare, Kind.LIVING: 0, Kind.NEW: -len(self._kept_until)}[kind]
         return not self._max_streams or self._used < self._max_streams + more
@@ -243,10 +245,14 @@ class StreamQuota:
         self._wake()
 
     def _wake(self) -> None:
-        """Let go who may, the first ones first, and look again when others may."""
-        while self._kept_until and self._kept_until[0] <= self._now():
+        """Let go who may, the first ones first, and look again when others may.
+
+        All of it is about one moment: a pause that ends between two looks at the clock would never be over.
+        """
+        now = self._now()
+        while self._kept_until and self._kept_until[0] <= now:
             self._kept_until.popleft()
-        while self._line and self._may_go(self._line[0].kind):
+        while self._line and self._may_go(self._line[0].kind, now):
             waiting = self._line.pop(0)
             if not waiting.turn.done():
                 self._go(waiting.kind)
@@ -254,9 +260,9 @@ class StreamQuota:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        changes = [at for at in (self._held_until, *self._kept_until) if at > self._now()]
-        if self._line and changes:
-            self._timer = asyncio.get_running_loop().call_at(min(changes), self._wake)
+        changes = [at for at in (self._held_until, *self._kept_until) if at > now]
+        if self._line and changes:  # uvloop counts milliseconds: its timers may be early, and it makes none that are shorter
+            self._timer = asyncio.get_running_loop().call_later(max(LEAST_SECONDS, min(changes) - now), self._wake)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
+import uvloop
 
 from s2s import failures
 from s2s.errors import ModelError
 from s2s.events import InputEvent, OutputEvent
+from session import stream_quota
 from session.circuit import AWAY_SECONDS, FAILURES
 from session.interfaces import ModelClient, ModelStream
 from session.stream_quota import KEPT_SECONDS, LINE_LIMIT, StreamQuota
@@ -388,3 +390,21 @@ async def test_conversations_look_for_their_streams_while_newcomers_are_refused(
     await made.session().open(())
 
     assert (made.quota.used, made.counted("stream_refused")) == (2, 1)
+
+
+def test_no_pause_is_slept_through_on_a_clock_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in twenty times the clock moved on between two looks at it, and nobody was woken any more."""
+    monkeypatch.setattr(stream_quota, "FIRST_PAUSE_SECONDS", 0.0053)
+    monkeypatch.setitem(globals(), "SECONDS", 0.0)
+
+    async def ask_often() -> int:
+        opened = 0
+        for _ in range(150):
+            service = Service(refusals=[failures.THROTTLED.error("429")])
+            quota = StreamQuota(service, Counters(), wait_seconds=5.0)
+            async with asyncio.timeout(1.0):
+                await quota.for_session(is_living=False).open(())
+            opened += len(service.asked_at) == 2
+        return opened
+
+    assert uvloop.run(ask_often()) == 150
