@@ -7,7 +7,7 @@ by the registry: it ends with the connection, or waits for its client to come ba
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,7 @@ from session.errors import (
 )
 from session.events import Command, End, EndReason, SendAudio, SendText, Start
 from session.interfaces import Clock
+from session.notices import Notice, RecordingSpeech, RecordingSpeechEnded
 from session.runner import SessionRunner
 from telemetry.counters import Counters
 from telemetry.logs import without_quotes
@@ -50,6 +51,7 @@ from transports.dialects.interface import (
     Resumed,
     SendEncoded,
     StartFor,
+    TakesNotice,
     Told,
     greeting_of,
 )
@@ -135,7 +137,7 @@ class Connection:
         self._counters = counters
         self._standing = standing
         self._live = live
-        live.close = self.close
+        live.close, live.tell = self.close, self.tell
         self._provisions = provisions or Provisions()
         self._recordings = Recordings(self._provisions.decoding)
         self._limits = limits
@@ -164,7 +166,7 @@ class Connection:
         except* Exception as failure:  # noqa: BLE001 - the task root of a connection
             await self._crashed(failure.exceptions[0])
         finally:
-            self._live.close = None
+            self._live.close = self._live.tell = None
             self._counters.add("connection_closed")
             dropped = self._dialect.dropped_frames if self._dialect else 0
             self._counters.add("frame_dropped", dropped)
@@ -185,6 +187,24 @@ class Connection:
         if self._tasks is not None:
             self._is_over = True
             self._tasks.create_task(self._socket.close(code, reason))
+
+    async def tell(self, notices: Iterable[Notice]) -> bool:
+        """Tell the client what came about past this connection; False where its dialect has no words for that, or it is gone.
+
+        Speech is left out while there is a conversation: two voices at once are none.
+        """
+        dialect: object = self._dialect
+        is_told = False
+        if not isinstance(dialect, TakesNotice):
+            return False
+        for notice in notices:
+            if isinstance(notice, RecordingSpeech | RecordingSpeechEnded) and self._running() is not None:
+                continue
+            for frame in dialect.notify(notice):
+                if self._is_over or not await self._send(frame):
+                    return False
+                is_told = True
+        return is_told
 
     async def _read(self) -> bool:
         """Work off frames until the socket ends; those that came just before it are still there and count.

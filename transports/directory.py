@@ -1,12 +1,13 @@
 """The connections that are open in this process: found by id and by user, and closed from outside."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final
 
 from auth.principal import Principal
+from session.notices import Notice, Recipient
 from transports.addresses import counted_as
 from transports.interfaces import ConnectionWatcher, NobodyWatches
 
@@ -44,6 +45,8 @@ class LiveConnection:
         self.address = address
         self.user_agent = "".join(letter if " " <= letter <= "~" else "?" for letter in user_agent[:USER_AGENT_CHARACTERS])
         self.close = close
+        self.tell: Callable[[Iterable[Notice]], Awaitable[bool]] | None = None
+        """Tells its client what came about past it; False where nothing was told."""
         self.since = self.last_activity = datetime.now(UTC)
         self.session_id: str | None = None
         """The session that it has, or had last."""
@@ -95,6 +98,18 @@ class Directory:
     def of_user(self, user_id: str) -> tuple[LiveConnection, ...]:
         """Return the open connections of a user."""
         return tuple(each for each in self._live.values() if each.principal.user_id == user_id)
+
+    async def deliver(self, to: Recipient, notices: Iterable[Notice]) -> bool:
+        """Tell a client what came about past its connection; False if it is not open here, is somebody else's, or was told nothing."""
+        live = self._meant(to)
+        return live is not None and live.tell is not None and await live.tell(notices)
+
+    def _meant(self, to: Recipient) -> LiveConnection | None:
+        """Return the connection that is named, else the latest one that has the session: its client may have come back."""
+        named = self._live.get(to.connection_id)
+        carrying = (each for each in reversed(self._live.values()) if each.session_id == to.session_id)
+        found = named or next(carrying, None)
+        return found if found is not None and found.principal.user_id == to.user_id else None
 
     def disconnect(self, connection_id: str, code: int, reason: str) -> bool:
         """Close a connection; False if it is not open here."""

@@ -23,7 +23,7 @@ from session.events import (
     ToolAnswered,
     TranscriptUpdated,
 )
-from tests.transports import raw_client, test_binary_dialect, test_companion_dialect, test_nova_output, voice_talk
+from tests.transports import raw_client, test_binary_dialect, test_companion_dialect, test_notices, test_nova_output, voice_talk
 from tests.transports.documented import closed, matching, problems
 from transports.dialects import binary_messages, companion_messages, nova_messages, voice_messages
 from transports.dialects.auth_messages import accepted, is_auth
@@ -153,7 +153,8 @@ def test_every_message_of_the_voice_dialect_is_documented() -> None:
     told = [frame for event in (*events, voice_talk.ENDED) for frame in talk.encode(event)]
     began = voice_talk.dialect("webm")
     voice_talk.say(began, "voice_start", audioFormat="pcm")
-    sent = [*replies, *told, *began.encode(voice_talk.STARTED), *began.encode(voice_talk.ENDED)]
+    noted = [frame for notice in (*test_notices.RECORDING, test_notices.NOTED) for frame in talk.notify(notice)]
+    sent = [*replies, *told, *noted, *began.encode(voice_talk.STARTED), *began.encode(voice_talk.ENDED)]
     start = json.dumps({"type": "voice_start", "audioFormat": "pcm", "sampleRate": 24_000, "language": "en"})
 
     assert problems(voice_messages.TABLE, Sender.CLIENT, [start, *map(json.dumps, said)]) == []

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from session.errors import ServerLeaving, SessionError
 from session.events import Command, EndReason, SessionEvent, SessionFailed, Start
+from session.notices import Notice
 
 type Frame = str | bytes
 """A WebSocket message: text or binary."""
@@ -111,6 +112,14 @@ class Greets(Protocol):
 def greeting_of(dialect: object) -> Sequence[Frame]:
     """Return what a client of a dialect is told before it says anything; with most dialects nothing."""
     return dialect.greeting() if isinstance(dialect, Greets) else ()
+
+
+@runtime_checkable
+class TakesNotice(Protocol):
+    """A dialect whose clients are told what came about past their connection."""
+
+    def notify(self, notice: Notice) -> Sequence[Frame]:
+        """Translate it into the frames that tell it."""
 
 
 def stays_open(end: EndReason | SessionError) -> bool:

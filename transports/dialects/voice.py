@@ -12,8 +12,10 @@ from audio.formats import MEDIA_TYPES, Format
 from s2s.limits import RATES_HERTZ, clean_text
 from session.errors import NotAllowed, SessionError, UnknownEvent, UnsupportedFormat, WrongOrder
 from session.events import EndReason, Interrupt, SendText, SessionEnded, SessionEvent, SessionFailed, Start, StopAudio
+from session.notices import Notice
 from transports.dialects.flat_message import FlatMessage, pieces_of
 from transports.dialects.interface import Action, Frame, Milliseconds, Reply, SendEncoded, Told, stays_open
+from transports.dialects.voice_notices import notice_members
 from transports.dialects.voice_output import Recorder, VoiceOutput
 
 _ENCODINGS: Final[Mapping[str, str]] = {
@@ -106,6 +108,11 @@ class VoiceDialect:
             self._recorder = None
             self._output.forget()
         return (self._output.error(told),)
+
+    def notify(self, notice: Notice) -> Sequence[Frame]:
+        """Translate what came about past the connection."""
+        kind, data = notice_members(notice, self._output.name_of(notice.session_id))
+        return (self._output.message(kind, data),)
 
     def survives(self, end: EndReason | SessionError) -> bool:
         """Keep the connection for another conversation, unless the server leaves: then they reconnect, to another one."""

@@ -4,7 +4,23 @@ from collections.abc import Mapping
 from typing import Final
 
 from transports.dialects.flat_message import NAME_LIMIT
-from transports.dialects.messages import BASE64, FLAG, RATE, TEXT, WHOLE, Json, Message, Schema, Sender, Table, constant, members, one_of
+from transports.dialects.messages import (
+    BASE64,
+    FLAG,
+    NUMBER,
+    RATE,
+    TEXT,
+    WHOLE,
+    Json,
+    Message,
+    Schema,
+    Sender,
+    Table,
+    constant,
+    members,
+    one_of,
+    or_null,
+)
 
 _NAME: Final[Schema] = {"type": "string", "maxLength": NAME_LIMIT}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
@@ -73,6 +89,7 @@ _CLIENT: Final = (
 )
 _OF_TURN: Final[_Members] = {"sessionId": _SESSION, "turn": WHOLE}
 _OF_TURN_VALUES: Final[_Example] = {"sessionId": "mine", "turn": 2}
+_UPLOAD: Final[_Members] = {"uploadId": {"type": "string", "description": "Of an uploaded recording, which has no turn: turn is 0."}}
 _SERVER: Final = (
     _from_server(
         "voice_session_started",
@@ -112,23 +129,48 @@ _SERVER: Final = (
         "What the assistant says.",
         {"content": TEXT, "sessionId": _SESSION, "messageId": TEXT, "turn": WHOLE},
         {"content": "It is on its way.", "sessionId": "mine", "messageId": "b2f1:2", "turn": 2, "inReplyTo": "b2f1:1"},
-        {"inReplyTo": TEXT},
+        {"inReplyTo": TEXT, **_UPLOAD},
     ),
     _from_server(
         "transcription",
         "What the user said.",
-        {**_OF_TURN, "content": TEXT, "role": constant("USER"), "isFinal": FLAG, "confidence": {"type": "null"}},
+        {**_OF_TURN, "content": TEXT, "role": constant("USER"), "isFinal": FLAG, "confidence": or_null(NUMBER)},
         {**_OF_TURN_VALUES, "content": "Where is my order?", "role": "USER", "isFinal": True, "confidence": None},
+        _UPLOAD,
     ),
     _from_server(
         "audio_response",
         "A piece of speech.",
         {**_OF_TURN, "audioData": BASE64, "format": constant("pcm"), "sampleRate": RATE},
         {**_OF_TURN_VALUES, "audioData": "AQD+/w==", "format": "pcm", "sampleRate": 24_000},
+        _UPLOAD,
     ),
-    _from_server("audio_response_end", "No more of it.", _OF_TURN, _OF_TURN_VALUES),
+    _from_server("audio_response_end", "No more of it.", _OF_TURN, _OF_TURN_VALUES, _UPLOAD),
     _from_server(
         "audio_interrupted", "Throw away what was not played.", {**_OF_TURN, "heardMs": WHOLE}, {**_OF_TURN_VALUES, "heardMs": 840}
+    ),
+    _from_server(
+        "voice_session_updated",
+        "A voice session of this connection was created, changed or ended over plain HTTP.",
+        {
+            "sessionId": _SESSION,
+            "serverSessionId": TEXT,
+            "change": one_of("created", "updated", "ended"),
+            "status": one_of("ACTIVE", "COMPLETED", "ERROR"),
+            "updatedAt": _TIME,
+            "messageCount": WHOLE,
+            "metadata": {"type": "object", "additionalProperties": TEXT},
+        },
+        {
+            "sessionId": "mine",
+            "serverSessionId": "b2f1",
+            "change": "updated",
+            "status": "ACTIVE",
+            "updatedAt": _TIME_VALUE,
+            "messageCount": 2,
+            "metadata": {"topic": "bills"},
+        },
+        {"audioFormat": TEXT, "totalDuration": NUMBER, "endReason": TEXT},
     ),
     _from_server(
         "server_leaving",

@@ -83,6 +83,10 @@ class VoiceOutput:
         """Tell whether the client may mean its session by this name."""
         return name in (self._session_id, self._server_id) or (not self._server_id and self._session_id == "")
 
+    def name_of(self, session_id: str) -> str:
+        """Return the name that the client knows a session by, which need not be the one that it talks in."""
+        return self._session_id if self._server_id == session_id else session_id
+
     def open(self, recorder: Recorder) -> Sequence[Frame]:
         """Take note of a recorder; return the answer, if the session has started."""
         self._recorder, self._is_recording = recorder, True
