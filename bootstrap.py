@@ -236,12 +236,11 @@ async def _open_desk(
     """Return the tools that were given, else those on the database that was given, else on the one that the settings choose."""
     tools, database = given
     records: Records | None = None
-    if tools is not None:
-        companion = await open_companion(settings, database, told.alerts)
-    else:
+    if tools is None:
         database = told.watched(database or await open_database(settings, resources))
+    companion = await open_companion(settings, database, told.alerts)
+    if tools is None:
         records = await open_records(settings, database, resources, checks)
-        companion = await open_companion(settings, database, told.alerts)
         tools = make_tools(settings, records, companion.tools)
     return _Desk(tools, database, records, companion, await open_connections(settings, database, resources, counters))
 
@@ -281,7 +280,7 @@ async def build(
         told = await open_publish_parts(settings, resources, counters, clock)
         desk = await _open_desk(settings, told, resources, counters, given=(tools, database), checks=found)
         database, companion, connections = desk.database, desk.companion, desk.connections
-        ground = Ground(settings, database, resources, counters, found, *told.tellers, patients=companion.book, clock=clock.now)
+        ground = Ground(settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book)
         told.join(written := await open_record_parts(ground))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, companion.patients, written.memory)
@@ -305,6 +304,7 @@ async def build(
             attendances=written.attendances,
             audio_attendances=written.audio_attendances,
         )
+        written.belong_to(registry)
     except BaseException:
         await resources.aclose()
         raise

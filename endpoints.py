@@ -93,8 +93,6 @@ def plain_http(settings: Settings, offer: Offer, authenticator: Authenticator, o
         parts[sessions.DESK] = sessions.SessionDesk(offer.registry, offer.switchboard.trail)
     operations += [operation for group in offer.written.operations for operation in group]
     parts |= offer.written.api_parts
-    for lend in offer.written.at_registry:
-        lend(offer.registry)
     stage = settings.api_stage
     parts[openapi.OPENAPI] = openapi.encode(operations, version=VERSION, stage=stage, needs_token=authenticator.needs_token)
     page = site.routes(site.load_assets(ROOT / "web"))

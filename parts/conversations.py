@@ -1,5 +1,6 @@
 """What writes conversations down and recalls them, opened as the settings ask."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,8 +10,8 @@ import structlog
 from config import Settings
 from observers.conversations import ConversationRecords
 from observers.memory import ConversationMemory
-from parts.assistants import load_assistants
 from parts.database import make_own_table
+from session.assistant import AssistantProfile
 from storage.conversations import Conversations
 from storage.errors import StorageError
 from storage.table import Database
@@ -31,7 +32,9 @@ class ConversationParts:
     memory: Memory
 
 
-async def open_conversations(settings: Settings, database: Database, resources: AsyncExitStack, counters: Counters) -> ConversationParts:
+async def open_conversations(
+    settings: Settings, database: Database, assistants: Mapping[str, AssistantProfile], resources: AsyncExitStack, counters: Counters
+) -> ConversationParts:
     """Return what the settings ask for. That the store is away is no reason not to start."""
     table = database.table(conversations_table(settings.conversations_table))
     try:
@@ -41,7 +44,6 @@ async def open_conversations(settings: Settings, database: Database, resources: 
     conversations = Conversations(table, timedelta(days=settings.conversation_days))
     if not settings.is_conversation_recorded:
         return ConversationParts(conversations, None, NoMemory())
-    assistants = load_assistants()
     left_out = {profile.name for profile in assistants.values() if not profile.keeping.is_conversation_recorded}
     records = ConversationRecords(conversations, counters, left_out=left_out)
     resources.push_async_callback(records.aclose)

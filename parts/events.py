@@ -5,7 +5,7 @@ That who listens is away is no reason not to start: what is to be told waits, an
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -23,7 +23,7 @@ from publishing.alerts import AlertDesk
 from publishing.appsync import AppSyncEvents
 from publishing.changes import BadRecord, FollowedTables, event_of
 from publishing.events import Alert
-from publishing.interfaces import AlertSender, EventPublisher, EventsKind, Silent
+from publishing.interfaces import EventPublisher, EventsKind, Silent
 from publishing.local import LocalChannels
 from publishing.sns import open_sns
 from s2s.bedrock.credentials import find_credentials
@@ -46,13 +46,8 @@ class PublishParts:
     watch: AlertWatch
     desk: EventDesk | None = None
     """Serves the clients of this process that follow events; None where they do so elsewhere, or not at all."""
-    feed: ChangeFeed | None = field(default=None)
+    feed: ChangeFeed | None = None
     """Tells of changes where there is no stream."""
-
-    @property
-    def tellers(self) -> tuple[EventPublisher, AlertSender]:
-        """What others publish and send through."""
-        return self.publisher, self.alerts
 
     def watched(self, database: Database) -> Database:
         """Return a database whose changes are published, if they are to be."""
@@ -62,11 +57,9 @@ class PublishParts:
         """Have sessions listened to, and offer over plain HTTP what there is to be asked for."""
         if not isinstance(self.publisher, Silent):
             parts.attendances.append(PublishingAttendance(self.publisher))
-        parts.operations.append(alerts_api.OPERATIONS)
-        parts.api_parts[alerts_api.ALERTS] = self.alerts
+        parts.offer(alerts_api.OPERATIONS, alerts_api.ALERTS, self.alerts)
         if self.desk is not None:
-            parts.operations.append(events_api.OPERATIONS)
-            parts.api_parts[events_api.CHANNELS] = self.desk.channels
+            parts.offer(events_api.OPERATIONS, events_api.CHANNELS, self.desk.channels)
 
 
 async def open_publish_parts(settings: Settings, resources: AsyncExitStack, counters: Counters, clock: Clock) -> PublishParts:

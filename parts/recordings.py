@@ -1,7 +1,7 @@
 """What records conversations as sound, opened as the settings ask."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -14,7 +14,6 @@ from config import Settings
 from observers.recording import Order, RecordingDesk
 from observers.recording_encoders import Studio, choose_studio
 from observers.recording_upkeep import RecordingUpkeep
-from parts.assistants import load_assistants
 from session.assistant import AssistantProfile
 from session.interfaces import AudioAttendance
 from storage.object_folder import FolderStore
@@ -35,7 +34,13 @@ class RecordingParts:
 
 
 async def open_recordings(
-    settings: Settings, store: ObjectStore, resources: AsyncExitStack, counters: Counters, clock: Callable[[], float]
+    settings: Settings,
+    store: ObjectStore,
+    assistants: Mapping[str, AssistantProfile],
+    resources: AsyncExitStack,
+    counters: Counters,
+    *,
+    clock: Callable[[], float],
 ) -> RecordingParts:
     """Return what records the conversations that the settings name, and look after what was recorded before."""
     recordings = Recordings(store)
@@ -44,7 +49,7 @@ async def open_recordings(
     upkeep.start()
     signer = store.signer if isinstance(store, FolderStore) else None
     offered = (OPERATIONS,) if signer is None else (OPERATIONS, CONTENT_OPERATIONS)
-    shelf, wanted = RecordingShelf(recordings, signer), recorded_assistants(settings)
+    shelf, wanted = RecordingShelf(recordings, signer), recorded_assistants(settings, assistants)
     if wanted is not None and not wanted:
         return RecordingParts((), offered, shelf)
     desk = RecordingDesk(
@@ -59,11 +64,11 @@ async def open_recordings(
     return RecordingParts((desk,), offered, shelf)
 
 
-def recorded_assistants(settings: Settings) -> frozenset[str] | None:
+def recorded_assistants(settings: Settings, assistants: Mapping[str, AssistantProfile]) -> frozenset[str] | None:
     """Return the names of the assistants whose conversations are recorded as sound; None for all."""
     if settings.record_audio is RecordAudio.ALL:
         return None
-    return frozenset(profile.name for profile in load_assistants().values() if is_recorded(settings, profile))
+    return frozenset(profile.name for profile in assistants.values() if is_recorded(settings, profile))
 
 
 def is_recorded(settings: Settings, profile: AssistantProfile) -> bool:

@@ -4,48 +4,40 @@ That a store is away is no reason not to start: what is to be written waits, and
 """
 
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from api import audio, conversations, notes, voice_sessions
-from api.health import Check
 from api.operations import Operation
 from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
 from api.recording_content import SHELF
 from config import Settings
-from observers.voice_sessions import VoiceSessionRecords
 from parts.conversations import open_conversations
-from parts.database import make_own_table
 from parts.objects import open_objects
 from parts.recordings import open_recordings
 from parts.uploads import make_note_desk, open_uploads
-from publishing.interfaces import AlertSender, EventPublisher, Silent
+from parts.voice_sessions import VoiceSessionParts, open_voice_sessions
+from publishing.interfaces import EventPublisher
 from service.audio_work import ModelAudioWork
-from service.live_sessions import RegisteredSessions
 from service.nova_sonic import RecordedNovaSonic
 from service.session_cache import SessionCache
+from session.assistant import AssistantProfile
 from session.interfaces import Attendance, AudioAttendance
 from session.registry import SessionRegistry
-from storage.errors import StorageError
+from storage.conversations import Conversations
 from storage.objects import ObjectStore
 from storage.patients import PatientBook
 from storage.table import Database
-from storage.tables import voice_sessions_table
-from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
 from transports.memory import Memory, NoMemory
 
-log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordParts:
     """What listens to sessions for the records, and what plain HTTP offers of them."""
 
@@ -59,96 +51,84 @@ class RecordParts:
     at_registry: list[Callable[[SessionRegistry], None]] = field(default_factory=list)
     """What wants to know the live sessions, which are opened after all this."""
 
+    def offer[T](self, operations: Sequence[Operation], key: web.AppKey[T], part: T) -> None:
+        """Offer operations over plain HTTP, with what they work on."""
+        self.operations.append(operations)
+        self.api_parts[key] = part
+
+    def belong_to(self, registry: SessionRegistry) -> None:
+        """Let those who want to know it know the registry of the live sessions."""
+        for tell in self.at_registry:
+            tell(registry)
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What every part is built on."""
 
     settings: Settings
-    database: Database | None
-    """None where tools were given that work on none of ours."""
     resources: AsyncExitStack
     counters: Counters
-    checks: dict[str, Check]
-    """Of /ready."""
-    publisher: EventPublisher = field(default_factory=Silent)
-    alerts: AlertSender = field(default_factory=Silent)
-    patients: PatientBook | None = None
+    clock: Callable[[], float]
+    """Monotonic seconds, of the sessions."""
+    assistants: Mapping[str, AssistantProfile]
+    publisher: EventPublisher
+    database: Database | None
+    """None where tools were given that work on none of ours."""
+    patients: PatientBook | None
     """Whom the companion talks to."""
-    objects: ObjectStore | None = None
-    """Recordings and other sound; None where the settings name no place for them."""
-    clock: Callable[[], float] = time.monotonic
-    """Of the sessions."""
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:
     """Open everything that the settings ask for."""
+    parts = RecordParts()
     objects = await open_objects(ground.settings, ground.resources)
-    ground, parts = replace(ground, objects=objects), RecordParts()
-    await _add_voice_sessions(ground, parts)
-    _add_patients(ground, parts)
-    await _add_recordings(ground, parts)
-    return await _add_conversations(ground, parts)
+    if ground.patients is not None:
+        parts.offer(OF_PATIENTS, PATIENT_BOOK, ground.patients)
+    if objects is not None:
+        await _add_recordings(ground, parts, objects)
+    if ground.database is not None:
+        said = await _add_conversations(ground, parts, ground.database)
+        sessions = await _add_voice_sessions(ground, parts, ground.database)
+        await _add_service(ground, parts, sessions, said=said, objects=objects)
+    return parts
 
 
-async def _add_recordings(ground: Ground, parts: RecordParts) -> None:
+async def _add_recordings(ground: Ground, parts: RecordParts, objects: ObjectStore) -> None:
     """Record conversations as sound, and offer what is recorded."""
-    if ground.objects is not None:
-        found = await open_recordings(ground.settings, ground.objects, ground.resources, ground.counters, ground.clock)
-        parts.audio_attendances.extend(found.attendances)
-        parts.operations.extend(found.operations)
-        parts.api_parts[SHELF] = found.shelf
+    found = await open_recordings(ground.settings, objects, ground.assistants, ground.resources, ground.counters, clock=ground.clock)
+    parts.audio_attendances.extend(found.attendances)
+    parts.operations.extend(found.operations)
+    parts.api_parts[SHELF] = found.shelf
 
 
-async def _add_conversations(ground: Ground, parts: RecordParts) -> RecordParts:
+async def _add_conversations(ground: Ground, parts: RecordParts, database: Database) -> Conversations:
     """Write down what is said, give it to later conversations, and let people have it and remove it."""
-    if ground.database is None:
-        return parts
-    opened = await open_conversations(ground.settings, ground.database, ground.resources, ground.counters)
+    opened = await open_conversations(ground.settings, database, ground.assistants, ground.resources, ground.counters)
     if opened.records is not None:
         parts.audio_attendances.append(opened.records)
-    parts.operations.append(conversations.OPERATIONS)
-    parts.api_parts[conversations.CONVERSATIONS] = opened.conversations
-    return replace(parts, memory=opened.memory)
+    parts.offer(conversations.OPERATIONS, conversations.CONVERSATIONS, opened.conversations)
+    parts.memory = opened.memory
+    return opened.conversations
 
 
-def _add_patients(ground: Ground, parts: RecordParts) -> None:
-    """Let operators keep the records of patients."""
-    if ground.patients is not None:
-        parts.operations.append(OF_PATIENTS)
-        parts.api_parts[PATIENT_BOOK] = ground.patients
+async def _add_voice_sessions(ground: Ground, parts: RecordParts, database: Database) -> VoiceSessionParts:
+    """Write every voice session down."""
+    opened = await open_voice_sessions(ground.settings, database, ground.resources, ground.counters)
+    parts.audio_attendances.append(opened.records)
+    parts.at_registry.append(opened.live.belong_to)
+    return opened
 
 
-async def _add_voice_sessions(ground: Ground, parts: RecordParts) -> RecordedNovaSonic | None:
-    """Write every voice session down, and offer the service on what is written."""
-    settings = ground.settings
-    if settings.session_manager_function_arn:
-        log.info("setting.not_needed", name="SESSION_MANAGER_FUNCTION_ARN", reason="the server looks after its sessions itself")
-    if ground.database is None:
-        return None
-    table = ground.database.table(voice_sessions_table(settings.voice_sessions_table))
-    try:
-        await make_own_table(settings, table)
-    except StorageError as error:
-        log.warning("voice_sessions.not_stored", reason=str(error))
-    sessions = VoiceSessions(table, keep_days=settings.voice_session_days)
-    records = VoiceSessionRecords(sessions, ground.counters, process=uuid.uuid4().hex)
-    live = RegisteredSessions()
-    records.ends_with(live.end)
-    ground.resources.push_async_callback(records.aclose)
-    records.start()
-    parts.audio_attendances.append(records)
-    parts.at_registry.append(live.belong_to)
-    parts.operations.append(voice_sessions.OPERATIONS)
+async def _add_service(
+    ground: Ground, parts: RecordParts, voice: VoiceSessionParts, *, said: Conversations, objects: ObjectStore | None
+) -> None:
+    """Offer what can be done with voice sessions: the service, uploaded audio, and notes."""
     uploads = await open_uploads(
-        settings, ground.resources, sessions=sessions, objects=ground.objects, publisher=ground.publisher, clock=ground.clock
+        ground.settings, ground.resources, sessions=voice.sessions, objects=objects, publisher=ground.publisher, clock=ground.clock
     )
     parts.at_registry.append(uploads.surroundings.desk.belong_to)
-    parts.operations.append(audio.OPERATIONS)
-    parts.api_parts[audio.AUDIO] = uploads
-    parts.operations.append(notes.OPERATIONS)
-    parts.api_parts[notes.NOTES] = make_note_desk(settings, ground.database, sessions, ground.objects, ground.publisher)
-    work = ModelAudioWork(uploads.surroundings, sessions)
-    service = RecordedNovaSonic(sessions, live, SessionCache(time.monotonic, ground.counters), work)
-    parts.api_parts[voice_sessions.VOICE] = service
-    return service
+    parts.offer(audio.OPERATIONS, audio.AUDIO, uploads)
+    parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher))
+    work, cache = ModelAudioWork(uploads.surroundings, voice.sessions), SessionCache(time.monotonic, ground.counters)
+    parts.offer(voice_sessions.OPERATIONS, voice_sessions.VOICE, RecordedNovaSonic(voice.sessions, voice.live, cache, work))

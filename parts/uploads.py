@@ -14,16 +14,13 @@ from service.pipeline import Surroundings
 from service.uploads import AudioDesk, UploadLimits
 from storage.conversations import Conversations
 from storage.objects import ObjectStore
-from storage.table import Database
-from storage.tables import conversations_table
 from storage.voice_sessions import VoiceSessions
 
 
 def make_note_desk(
-    settings: Settings, database: Database, sessions: VoiceSessions, objects: ObjectStore | None, publisher: EventPublisher
+    sessions: VoiceSessions, conversations: Conversations, objects: ObjectStore | None, publisher: EventPublisher
 ) -> NoteDesk:
     """Return what makes notes of conversations, without a text model."""
-    conversations = Conversations(database.table(conversations_table(settings.conversations_table)))
     return NoteDesk(NoteTaker(objects, conversations, publisher), sessions)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bootstrap import build
 from config import Settings, SettingsError, StorageKind
+from parts.assistants import load_assistants
 from parts.errors import StartFailed
 from parts.objects import open_objects
 from parts.recordings import is_recorded, recorded_assistants
@@ -109,7 +110,7 @@ def test_without_a_place_nobody_is_recorded() -> None:
 
 
 def test_no_assistant_that_comes_with_the_server_is_recorded(tmp_path: Path) -> None:
-    assert recorded_assistants(settings_in(tmp_path)) == frozenset()
+    assert recorded_assistants(settings_in(tmp_path), load_assistants()) == frozenset()
 
 
 @pytest.mark.req("S0-58")
