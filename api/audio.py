@@ -6,7 +6,7 @@ A recording comes as it is, with its own content type, or in JSON as base64. Wha
 import asyncio
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pybase64
@@ -35,6 +35,8 @@ from api.requests import GIVEN
 from api.schema import Record
 from audio.formats import MEDIA_TYPE, MEDIA_TYPES, Format
 from auth.principal import Principal
+from publishing.interfaces import Silent
+from service.announcements import Announcements
 from service.audio_work import caller_of
 from service.errors import SessionOver, UnknownSession
 from service.interfaces import Speech, Transcript
@@ -60,6 +62,8 @@ class AudioOffer:
 
     surroundings: Surroundings
     sessions: VoiceSessions
+    announcements: Announcements = field(default_factory=lambda: Announcements(Silent()))
+    """Tell of what is counted."""
 
 
 AUDIO: Final = web.AppKey("audio_offer", AudioOffer)
@@ -160,9 +164,12 @@ async def _count(offer: AudioOffer, session: VoiceSession, outcome: Outcome) -> 
     spoken_ms = 0 if outcome.speech is None else _milliseconds(outcome.speech)
     counts = Counts(user_turns=1, assistant_turns=int(bool(outcome.reply_text)), assistant_audio_ms=spoken_ms)
     try:
-        await offer.sessions.count(session.session_id, counts)
+        counted = await offer.sessions.count(session.session_id, counts)
     except StorageError as error:
         log.warning("voice_session.not_counted", session_id=session.session_id, reason=type(error).__name__)
+        return
+    if counted is not None:
+        await offer.announcements.updated(counted)
 
 
 def _milliseconds(speech: Speech) -> int:

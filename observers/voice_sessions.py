@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -30,7 +30,7 @@ from session.events import (
 )
 from session.label import SessionLabel
 from storage.errors import InvalidRequest
-from storage.voice_session_items import Counts, Leg, SessionEnding, Tokens, VoiceSessionStatus
+from storage.voice_session_items import Counts, Leg, SessionEnding, Tokens, VoiceSession, VoiceSessionStatus
 from storage.voice_sessions import Standing, VoiceSessions
 from telemetry.counters import Counters
 
@@ -51,6 +51,13 @@ SAMPLE_BYTES: Final = 2
 
 type EndLive = Callable[[str, str], bool]
 """Ends a session of this process by its id, for a reason; False if it has none such."""
+
+
+class TellSwept(Protocol):
+    """Tells of sessions that have ended which no process has."""
+
+    async def __call__(self, *sessions: VoiceSession) -> None:
+        """Tell of them, as they are now."""
 
 
 class VoiceSessionRecords:
@@ -76,6 +83,7 @@ class VoiceSessionRecords:
         self._process = process
         self._clock = clock
         self._end_live: EndLive | None = None
+        self._tell_swept: TellSwept | None = None
         self._watched: dict[str, _Watched] = {}
         self._waiting: set[str] = set()
         """Ids of the legs that are in the line, or being written."""
@@ -95,6 +103,10 @@ class VoiceSessionRecords:
     def ends_with(self, end_live: EndLive) -> None:
         """Let this end the sessions that others want ended."""
         self._end_live = end_live
+
+    def tells(self, tell_swept: TellSwept) -> None:
+        """Let this be told of the sessions that were left and are ended here: nobody else tells of that."""
+        self._tell_swept = tell_swept
 
     async def aclose(self) -> None:
         """Write what is left, in bounded time, and end."""
@@ -185,6 +197,8 @@ class VoiceSessionRecords:
         if number % SWEEP_EVERY == 0 and (swept := await self._sessions.sweep()):
             self._counters.add("voice_session_swept", len(swept))
             log.info("voice_sessions.swept", sessions=len(swept))
+            if self._tell_swept is not None:
+                await self._tell_swept(*swept)
 
     async def _greet(self) -> None:
         was_there = await self._sessions.greet(self._process)

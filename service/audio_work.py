@@ -1,10 +1,11 @@
 """AudioWork with the model: what NovaSonicService needs of whoever works on audio."""
 
+from service.announcements import user_of
 from service.errors import UnknownSession
 from service.interfaces import Processed, Speech, Transcript
 from service.pipeline import Caller, Surroundings, answer_recording
 from session.errors import InternalError
-from storage.voice_session_items import ANYBODY, VoiceSession
+from storage.voice_session_items import VoiceSession
 from storage.voice_sessions import VoiceSessions
 
 
@@ -44,7 +45,7 @@ def caller_of(session: VoiceSession) -> Caller:
     noted = session.metadata
     return Caller(
         session_id=session.session_id,
-        user_id="" if session.user_id == ANYBODY else session.user_id,
+        user_id=user_of(session),
         connection_id=session.connection_id,
         assistant=session.assistant or noted.get("assistant"),
         language=session.language or noted.get("language"),

@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 
+from publishing.interfaces import Silent
+from service.announcements import Announcements
 from service.errors import AudioUnavailable, InvalidArgument, SessionOver, UnknownSession
 from service.interfaces import AudioWork, LiveSessions, Speech, Transcript, VoiceResponse
 from service.session_cache import SessionCache
@@ -44,6 +46,7 @@ class RecordedNovaSonic:
         live: the sessions that are talked in here.
         cache: of what was read a moment ago.
         audio: works on audio; None where nobody does.
+        announcements: tell of what is changed here; None tells nobody.
         clock: the time now, with a zone.
     """
 
@@ -54,12 +57,14 @@ class RecordedNovaSonic:
         cache: SessionCache,
         audio: AudioWork | None = None,
         *,
+        announcements: Announcements | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._sessions = sessions
         self._live = live
         self._cache = cache
         self._audio = audio
+        self._announcements = announcements or Announcements(Silent())
         self._clock = clock
 
     def work_with(self, audio: AudioWork) -> None:
@@ -86,7 +91,7 @@ class RecordedNovaSonic:
             audio_format=audio_format,
             metadata=dict(metadata or {}),
         )
-        await self._sessions.create(session)
+        await self._announcements.created(await self._sessions.create(session))
         return session.session_id
 
     async def get_session(self, session_id: str, *, owner: str | None = None) -> VoiceSession:
@@ -124,13 +129,18 @@ class RecordedNovaSonic:
         before = await self._fresh(session_id, owner)
         if len({*before.metadata, *(metadata or {})}) > MAX_METADATA:
             raise InvalidArgument(f"A session has at most {MAX_METADATA} names in its metadata.")
-        return self._changed(await self._sessions.update(session_id, metadata=metadata, audio_format=audio_format))
+        changed = self._changed(await self._sessions.update(session_id, metadata=metadata, audio_format=audio_format))
+        await self._announcements.updated(changed)
+        return changed
 
     async def end_session(self, session_id: str, *, owner: str | None = None) -> VoiceSession:
         """End a session; one that has ended stays as it is."""
         before = await self._fresh(session_id, owner)
         reason = EndReason.OPERATOR if owner is None else EndReason.CLIENT
-        ended = self._changed(await self._sessions.end(session_id, reason.value))
+        found, is_untold = await self._sessions.close(session_id, reason.value)
+        ended = self._changed(found)
+        if is_untold:
+            await self._announcements.ended(ended)
         if before.is_active:
             self._live.end(session_id, reason.value)
         return ended
@@ -190,6 +200,7 @@ class RecordedNovaSonic:
             return
         if counted is not None:
             self._cache.keep(counted)
+            await self._announcements.updated(counted)
 
 
 def _owned(session: VoiceSession | None, owner: str | None) -> VoiceSession:

@@ -5,11 +5,11 @@ written down with the time that it took. When one fails, what was reached before
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -23,6 +23,15 @@ from service.upload_files import StoreAway, UploadFiles, new_upload
 from service.uploads import OUTPUT_HERTZ, AudioDesk
 from session.errors import SessionError
 from session.events import Start
+from session.notices import (
+    Deliver,
+    Notice,
+    Recipient,
+    RecordingAnswered,
+    RecordingHeard,
+    RecordingSpeech,
+    RecordingSpeechEnded,
+)
 from storage.models import format_instant
 from storage.objects import ObjectStore
 
@@ -66,13 +75,6 @@ class Outcome:
     stages: list[Stage] = field(default_factory=list)
     error: SessionError | None = None
     """Why it is not all."""
-
-
-class Deliver(Protocol):
-    """Tells a client on its connection what has come of its recording."""
-
-    async def deliver(self, connection_id: str, told: Mapping[str, object]) -> bool:
-        """Send a message; False if the connection is not here, or takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,12 @@ class _Way:
             await self._files.speech(*await desk.smallest(found.speech))
 
     async def _tell(self) -> None:
-        deliver, caller, found = self._with.deliver, self._caller, self.outcome
-        if deliver is not None and caller.connection_id and found.transcript is not None:
-            told = {"sessionId": caller.session_id, "uploadId": found.upload, "text": found.transcript.text, "reply": found.reply_text}
+        deliver, caller = self._with.deliver, self._caller
+        if deliver is not None:
+            to = Recipient(caller.user_id, caller.connection_id, caller.session_id)
             with suppress(TimeoutError):  # a client that does not read has the answer to its request
                 async with asyncio.timeout(DELIVER_SECONDS):
-                    await deliver.deliver(caller.connection_id, told)
+                    await deliver.deliver(to, _notices(caller.session_id, self.outcome))
 
     def _told(self) -> dict[str, object]:
         stages = [
@@ -250,6 +252,19 @@ class _Way:
             duration_ms=one.duration_ms,
             error_code=one.error_code,
         )
+
+
+def _notices(session_id: str, found: Outcome) -> Iterator[Notice]:
+    """Return what a client is told on its connection, each piece of the speech made when it is its turn."""
+    if found.transcript is not None:
+        yield RecordingHeard(session_id, found.upload, found.transcript.text, found.transcript.confidence)
+    if found.reply_text:
+        yield RecordingAnswered(session_id, found.upload, found.reply_text)
+    if found.speech is not None:
+        pcm, hertz = found.speech.pcm, found.speech.hertz
+        for start in range(0, len(pcm), hertz):  # half a second of 16-bit samples
+            yield RecordingSpeech(session_id, found.upload, pcm[start : start + hertz], hertz)
+        yield RecordingSpeechEnded(session_id, found.upload)
 
 
 def _kind_of(content_type: str, audio: bytes) -> Format:

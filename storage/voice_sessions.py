@@ -160,11 +160,22 @@ class VoiceSessions:
         Returns:
             The session as it is then; None if there is none. One that has ended stays as it is.
         """
+        return (await self.close(session_id, reason, status))[0]
+
+    async def close(
+        self, session_id: str, reason: str, status: VoiceSessionStatus = VoiceSessionStatus.COMPLETED
+    ) -> tuple[VoiceSession | None, bool]:
+        """End a session as `end` does.
+
+        Returns:
+            What `end` returns, and whether nobody else will tell of this end: it is this call's, and no process has the session.
+        """
         while (before := await self.get(session_id)) is not None and before.is_active:
             now = max(to_milliseconds(self._clock()), before.created_at)
             update = self._ending(before, SessionEnding(now, status, reason), SessionEndedBy.REQUEST)
-            writes: list[Write] = [Change(key_of(session_id), update, _ACTIVE)]
-            if before.lives_on not in (None, ON_REQUEST, PARKED):
+            writes: list[Write] = [Change(key_of(session_id), update, AllOf((_ACTIVE, _lives_on(before))))]
+            is_left = before.lives_on in (None, ON_REQUEST, PARKED)
+            if before.lives_on is not None and not is_left:
                 inbox = Key(_process(before.lives_on), f"END#{session_id}")
                 expires = int((now + _PROCESS_LIFE).timestamp())
                 writes.append(
@@ -174,8 +185,8 @@ class VoiceSessions:
                 await self.table.transact(writes)
             except ConditionFailed:
                 continue
-            return await self.get(session_id)
-        return before
+            return await self.get(session_id), is_left
+        return before, False
 
     # For the processes that have sessions
 
@@ -241,8 +252,8 @@ class VoiceSessions:
             taken[read.text("sessionId")] = read.text("reason")
         return taken
 
-    async def sweep(self) -> tuple[str, ...]:
-        """End the sessions that nobody has any more; return which. Several may do it at once."""
+    async def sweep(self) -> tuple[VoiceSession, ...]:
+        """End the sessions that nobody has any more; return them as they are then. Several may do it at once: each is returned to one."""
         now = self._clock()
         swept = await self._sweep_idle(PARKED, now - PARKED_FOR, CLIENT_LOST)
         swept += await self._sweep_idle(ON_REQUEST, now - IDLE_FOR, IDLE)
@@ -260,22 +271,22 @@ class VoiceSessions:
 
     # How
 
-    async def _sweep_idle(self, place: str, until: datetime, reason: str) -> list[str]:
-        swept = []
+    async def _sweep_idle(self, place: str, until: datetime, reason: str) -> list[VoiceSession]:
+        swept: list[VoiceSession] = []
         async for item in self._living(place, until):
             ending = SessionEnding(parse_instant(Reader(item).text("liveSince")), VoiceSessionStatus.COMPLETED, reason)
             swept += await self._sweep_one(item, ending)
         return swept
 
-    async def _sweep_one(self, item: Item, ending: SessionEnding) -> list[str]:
+    async def _sweep_one(self, item: Item, ending: SessionEnding) -> list[VoiceSession]:
         session, read = from_item(item), Reader(item)
         still = AllOf((_ACTIVE, Equals("liveOn", read.text("liveOn")), Equals("liveSince", read.text("liveSince"))))
         ending = replace(ending, at=max(ending.at, session.updated_at))  # it lived when it was written last
         try:
-            await self.table.update(key_of(session.session_id), self._ending(session, ending, SessionEndedBy.SWEEP), still)
+            swept = await self.table.update(key_of(session.session_id), self._ending(session, ending, SessionEndedBy.SWEEP), still)
         except ConditionFailed:
             return []  # it has been heard of since, or somebody else was faster
-        return [session.session_id]
+        return [from_item(swept)]
 
     def _living(self, place: str, until: datetime) -> AsyncIterator[Item]:
         return pages(self.table, Query(place, "LiveIndex", (_EARLIEST, format_instant(until))))
@@ -324,6 +335,11 @@ class VoiceSessions:
 
 def _process(process: str | None) -> str:
     return f"PROCESS#{process}"
+
+
+def _lives_on(session: VoiceSession) -> Condition:
+    """Return whether a session still lives where it was seen to."""
+    return Absent("liveOn") if session.lives_on is None else Equals("liveOn", session.lives_on)
 
 
 def _may_write(leg: Leg) -> Condition:

@@ -204,6 +204,7 @@ class Connection:
                 if self._is_over or not await self._send(frame):
                     return False
                 is_told = True
+                await asyncio.sleep(0)  # a minute of speech is a hundred pieces, and others talk meanwhile
         return is_told
 
     async def _read(self) -> bool:

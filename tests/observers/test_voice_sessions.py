@@ -353,13 +353,18 @@ def test_the_end_that_somebody_noted_stands_when_the_session_has_come_to_its_own
 @pytest.mark.req("S0-51")
 def test_what_a_killed_process_left_is_an_error_after_minutes_and_no_sooner(run: Run) -> None:
     async def test() -> None:
-        database = open_database()
+        database, told = open_database(), list[VoiceSession]()
+
+        async def tell(*sessions: VoiceSession) -> None:
+            told.extend(sessions)
+
         async with records_of("p1", database) as dead:
             dead.attend()
             await dead.records.written()
             for task in dead.records._tasks:
                 task.cancel()
             async with records_of("p2", database) as rig:
+                rig.records.tells(tell)
                 rig.attend("s2")
                 await asyncio.sleep(100)
                 early = await rig.found()
@@ -370,6 +375,7 @@ def test_what_a_killed_process_left_is_an_error_after_minutes_and_no_sooner(run:
         assert (late.status, late.error_code) == (VoiceSessionStatus.ERROR, "process_lost")
         assert own.status is VoiceSessionStatus.ACTIVE
         assert rig.counters.read()["voice_session_swept"] == 1
+        assert told == [late]
 
     run(test())
 

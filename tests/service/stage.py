@@ -3,7 +3,7 @@
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from service.following import Patience
 from service.pipeline import Surroundings
 from service.uploads import AudioDesk, UploadLimits
 from session.assistant import AssistantLanguage, AssistantProfile
+from session.notices import Notice, Recipient
 from session.registry import SessionRegistry
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner
@@ -111,13 +112,13 @@ class Told:
     """A publisher and deliverer that keeps what it is given."""
 
     events: list[Event] = field(default_factory=list)
-    delivered: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    delivered: list[tuple[Recipient, list[Notice]]] = field(default_factory=list)
 
     def publish(self, event: Event) -> None:
         self.events.append(event)
 
-    async def deliver(self, connection_id: str, told: Mapping[str, object]) -> bool:
-        self.delivered.append((connection_id, told))
+    async def deliver(self, to: Recipient, notices: Iterable[Notice]) -> bool:
+        self.delivered.append((to, list(notices)))
         return True
 
 

@@ -15,6 +15,7 @@ from service.audio_errors import NothingHeard, StageTimeout
 from service.pipeline import Caller, Outcome, answer_recording
 from service.uploads import UploadLimits
 from session.errors import InvalidAudio, NotAllowed, ServerBusy, SessionError, TooLarge, TooMany, UnsupportedFormat
+from session.notices import Recipient, RecordingAnswered, RecordingHeard, RecordingSpeech, RecordingSpeechEnded
 from storage.errors import StorageUnavailable
 from storage.objects import owner_mark
 from tests.audio.files import encoded
@@ -162,8 +163,13 @@ async def test_every_stage_is_published_and_so_is_what_was_said_and_answered(sta
 async def test_the_client_is_told_on_its_connection(stage: Stage) -> None:
     outcome = await ask(stage, spoken(300))
 
-    told = {"sessionId": "s-1", "uploadId": outcome.upload, "text": "hello", "reply": "You said hello"}
-    assert stage.told.delivered == [("c-1", told)]
+    ((to, notices),) = stage.told.delivered
+    pieces = [one for one in notices if isinstance(one, RecordingSpeech)]
+    assert outcome.speech is not None
+    assert to == Recipient("ana", "c-1", "s-1")
+    assert notices[:2] == [RecordingHeard("s-1", outcome.upload, "hello"), RecordingAnswered("s-1", outcome.upload, "You said hello")]
+    assert notices[2:] == [*pieces, RecordingSpeechEnded("s-1", outcome.upload)]
+    assert b"".join(one.pcm for one in pieces) == outcome.speech.pcm
 
 
 @pytest.mark.req("S0-43", "S0-24")

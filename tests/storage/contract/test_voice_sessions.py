@@ -1,6 +1,7 @@
 """Voice sessions on every driver: what a program does with them, and what the processes do that have them."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -50,6 +51,10 @@ def asked_for(session_id: str = "r1", *, user: str = "eva", connection: str = "c
         audio_format="audio/webm",
         metadata={"topic": "bills"},
     )
+
+
+def ids(found: Sequence[VoiceSession]) -> tuple[str, ...]:
+    return tuple(one.session_id for one in found)
 
 
 @pytest.fixture
@@ -151,6 +156,17 @@ async def test_of_many_who_end_a_session_at_once_one_does(sessions: VoiceSession
     found = await asyncio.gather(*(sessions.end("r1", f"reason-{number}") for number in range(8)))
 
     assert len({one.end_reason for one in found if one}) == 1
+
+
+@pytest.mark.req("S0-16")
+async def test_an_end_is_told_by_one_alone_and_by_nobody_who_asked_where_a_process_has_the_session(sessions: VoiceSessions) -> None:
+    await sessions.create(asked_for())
+    await sessions.write(leg("live"))
+    await sessions.write(leg("parked", is_parked=True))
+    asked = [name for name in ("r1", "live", "parked", "none") for _ in range(4)]
+    closed = await asyncio.gather(*(sessions.close(name, "client") for name in asked))
+
+    assert sorted(name for name, (_, is_untold) in zip(asked, closed, strict=True) if is_untold) == ["parked", "r1"]
 
 
 @pytest.mark.req("S0-02", "S0-51")
@@ -294,7 +310,7 @@ async def test_the_sessions_of_a_killed_process_are_swept_as_errors_and_no_other
     clock.now += GONE_AFTER
     await sessions.greet("p2")
     clock.advance(seconds=1)
-    swept = await sessions.sweep()
+    swept = ids(await sessions.sweep())
     stored = await sessions.get("p1-a")
     others = [await sessions.get(name) for name in ("p2-a", "p1-b", "p2-b")]
 
@@ -315,9 +331,9 @@ async def test_what_nobody_goes_on_with_is_completed(
     else:
         await sessions.create(asked_for("s1"))
     clock.now += waits - timedelta(seconds=1)
-    before = await sessions.sweep()
+    before = ids(await sessions.sweep())
     clock.advance(seconds=2)
-    swept = await sessions.sweep()
+    swept = ids(await sessions.sweep())
     stored = await sessions.get("s1")
 
     assert (before, swept) == ((), ("s1",))
@@ -357,7 +373,7 @@ async def test_of_ten_servers_that_sweep_at_once_one_ends_each_session(sessions:
     clock.advance(minutes=5)
     swept = await asyncio.gather(*(sessions.sweep() for _ in range(10)))
 
-    assert sorted(one for each in swept for one in each) == [f"s{number}" for number in range(6)]
+    assert sorted(one.session_id for each in swept for one in each) == [f"s{number}" for number in range(6)]
 
 
 async def test_a_process_that_says_good_bye_is_not_swept(sessions: VoiceSessions, clock: StandingClock) -> None:
