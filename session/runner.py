@@ -9,7 +9,6 @@ import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import assert_never
 
 import structlog
@@ -171,7 +170,7 @@ class SessionRunner:
         if self._audio_observers and isinstance(command, SendAudio):
             now = self._clock.now()
             for observer in self._audio_observers:
-                self._tell(observer, partial(observer.on_caller_audio, command.pcm, now))
+                self._tell(observer, observer.on_caller_audio, command.pcm, now)
         if self._uplink.is_high and not self._is_cut_off:
             self._has_room.clear()
         if not self.is_over:
@@ -192,7 +191,7 @@ class SessionRunner:
             if event is not None:
                 if self._audio_observers and isinstance(event, SpeechChunk):
                     for observer in self._audio_observers:
-                        self._tell(observer, partial(observer.on_delivered, event, now))
+                        self._tell(observer, observer.on_delivered, event, now)
                 return event
             ready_at = self._playback.ready_at()
             if ready_at is None and self.is_over:
@@ -335,13 +334,13 @@ class SessionRunner:
 
     def _tell_observers(self, event: SessionEvent) -> None:
         for observer in self._observers:
-            self._tell(observer, partial(observer.on_event, self.session_id, event))
+            self._tell(observer, observer.on_event, self.session_id, event)
         for own in self._own_observers:
-            self._tell(own, partial(own.on_event, event))
+            self._tell(own, own.on_event, event)
 
-    def _tell(self, observer: object, call: Callable[[], None]) -> None:
+    def _tell[**P](self, observer: object, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            call()
+            call(*args, **kwargs)
         except Exception:
             if observer not in self._faulty:  # once: there can be hundreds of events a second
                 self._faulty.append(observer)

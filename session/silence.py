@@ -9,7 +9,11 @@ the stream. Half a second is more than busy browsers hold a microphone's frames 
 LONG_PIECE_MS = 250.0
 """Recorders of browsers hand over what they recorded every 0.1 to 2 s; microphones send 11 to 86 pieces a second."""
 SILENCE_EVERY_SECONDS = 0.1
-"""Length and distance of the further pieces of silence."""
+"""Length and distance of the further pieces of silence, while the model may wait for them to end the user's turn."""
+LONG_SILENCE_SECONDS = 3.0
+"""After this much of it no turn is open any more: what is sent then only keeps the stream."""
+LONG_SILENCE_EVERY_SECONDS = 0.3
+"""Length and distance of the pieces from then on. A third of the work for everybody who listens, or is muted."""
 
 
 class Silence:
@@ -17,6 +21,7 @@ class Silence:
 
     def __init__(self) -> None:
         self._covered_until = 0.0
+        self._silent_since = 0.0
         self._patience = SILENCE_AFTER_SECONDS
 
     @property
@@ -26,11 +31,11 @@ class Silence:
 
     def begin(self, now: float) -> None:
         """Take note that the session listens from now on."""
-        self._covered_until = now
+        self._covered_until = self._silent_since = now
 
     def heard(self, now: float, duration_ms: float = 0.0) -> None:
         """Take note of audio of the user; after a long piece the next one may take as long."""
-        self._covered_until = now
+        self._covered_until = self._silent_since = now
         self._patience = SILENCE_AFTER_SECONDS + (duration_ms / 1_000 if duration_ms > LONG_PIECE_MS else 0.0)
 
     def microphone_closed(self) -> None:
@@ -43,5 +48,6 @@ class Silence:
             return 0.0
         missing_ms = (now - self._covered_until) * 1_000
         self._covered_until = now
-        self._patience = SILENCE_EVERY_SECONDS
+        is_long = now - self._silent_since > LONG_SILENCE_SECONDS
+        self._patience = LONG_SILENCE_EVERY_SECONDS if is_long else SILENCE_EVERY_SECONDS
         return missing_ms

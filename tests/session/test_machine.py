@@ -54,7 +54,7 @@ from session.events import (
 from session.life_cycle import LIFE_CYCLE, State, Step
 from session.machine import TOOLS_LIMIT
 from session.queues import EVENTS_LIMIT
-from session.silence import SILENCE_AFTER_SECONDS, SILENCE_EVERY_SECONDS
+from session.silence import LONG_SILENCE_EVERY_SECONDS, SILENCE_AFTER_SECONDS, SILENCE_EVERY_SECONDS
 from session.turns import ANSWER_SECONDS
 from tests.session.doubles import MODEL_ID, PLAN, Conversation, Nova, make_machine
 
@@ -503,7 +503,7 @@ def test_a_typed_session_lives_on_silence() -> None:
     talk.give(SendText("Hola."))
     talk.says(*Nova().plans("Hola."))
 
-    assert len(silences(talk, 60.0)) == pytest.approx(600, abs=2)
+    assert sum(duration_ms for _, duration_ms in silences(talk, 60.0)) == pytest.approx(60_000, abs=1_000 * LONG_SILENCE_EVERY_SECONDS)
 
 
 def test_after_a_standstill_no_more_than_two_seconds_are_made_up_for() -> None:
