@@ -280,7 +280,9 @@ async def build(
         told = await open_publish_parts(settings, resources, counters, clock)
         desk = await _open_desk(settings, told, resources, counters, given=(tools, database), checks=found)
         database, companion, connections = desk.database, desk.companion, desk.connections
-        ground = Ground(settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book)
+        ground = Ground(
+            settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book, connections.directory
+        )
         told.join(written := await open_record_parts(ground))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, companion.patients, written.memory)

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from api import audio, conversations, notes, voice_sessions
+from api.audio import AudioOffer
 from api.operations import Operation
 from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
@@ -20,14 +21,17 @@ from config import Settings
 from parts.conversations import open_conversations
 from parts.objects import open_objects
 from parts.recordings import open_recordings
-from parts.uploads import make_note_desk, open_uploads
+from parts.uploads import make_note_desk, open_audio_desk
 from parts.voice_sessions import VoiceSessionParts, open_voice_sessions
 from publishing.interfaces import EventPublisher
+from service.announcements import Announcements
 from service.audio_work import ModelAudioWork
 from service.nova_sonic import RecordedNovaSonic
+from service.pipeline import Surroundings
 from service.session_cache import SessionCache
 from session.assistant import AssistantProfile
 from session.interfaces import Attendance, AudioAttendance
+from session.notices import Deliver
 from session.registry import SessionRegistry
 from storage.conversations import Conversations
 from storage.objects import ObjectStore
@@ -77,6 +81,8 @@ class Ground:
     """None where tools were given that work on none of ours."""
     patients: PatientBook | None
     """Whom the companion talks to."""
+    deliver: Deliver
+    """Reaches clients on their connections."""
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:
@@ -124,11 +130,13 @@ async def _add_service(
     ground: Ground, parts: RecordParts, voice: VoiceSessionParts, *, said: Conversations, objects: ObjectStore | None
 ) -> None:
     """Offer what can be done with voice sessions: the service, uploaded audio, and notes."""
-    uploads = await open_uploads(
-        ground.settings, ground.resources, sessions=voice.sessions, objects=objects, publisher=ground.publisher, clock=ground.clock
-    )
-    parts.at_registry.append(uploads.surroundings.desk.belong_to)
+    announcements = Announcements(ground.publisher, ground.deliver)
+    voice.records.tells(announcements.ended)
+    desk = await open_audio_desk(ground.settings, ground.resources, ground.clock)
+    uploads = AudioOffer(Surroundings(desk, ground.publisher, objects, ground.deliver), voice.sessions, announcements)
+    parts.at_registry.append(desk.belong_to)
     parts.offer(audio.OPERATIONS, audio.AUDIO, uploads)
     parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher))
     work, cache = ModelAudioWork(uploads.surroundings, voice.sessions), SessionCache(time.monotonic, ground.counters)
-    parts.offer(voice_sessions.OPERATIONS, voice_sessions.VOICE, RecordedNovaSonic(voice.sessions, voice.live, cache, work))
+    service = RecordedNovaSonic(voice.sessions, voice.live, cache, work, announcements=announcements)
+    parts.offer(voice_sessions.OPERATIONS, voice_sessions.VOICE, service)

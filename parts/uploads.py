@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from api.audio import AudioOffer
 from api.notes import NoteDesk
 from audio.decoding import AudioDecoding
 from config import Settings
 from publishing.interfaces import EventPublisher
 from s2s.models import capabilities
 from service.notes import NoteTaker
-from service.pipeline import Surroundings
 from service.uploads import AudioDesk, UploadLimits
 from storage.conversations import Conversations
 from storage.objects import ObjectStore
@@ -24,23 +22,12 @@ def make_note_desk(
     return NoteDesk(NoteTaker(objects, conversations, publisher), sessions)
 
 
-async def open_uploads(
-    settings: Settings,
-    resources: AsyncExitStack,
-    *,
-    sessions: VoiceSessions,
-    objects: ObjectStore | None,
-    publisher: EventPublisher,
-    clock: Callable[[], float],
-) -> AudioOffer:
+async def open_audio_desk(settings: Settings, resources: AsyncExitStack, clock: Callable[[], float]) -> AudioDesk:
     """Return what works on uploaded audio; it needs to be told the registry of sessions before it does.
 
     Args:
         settings: as read.
         resources: close the decoders.
-        sessions: tell whose a voice session is.
-        objects: keep what is uploaded; None keeps nothing.
-        publisher: of the stages.
         clock: monotonic seconds, of the sessions.
     """
     decoding = AudioDecoding()
@@ -52,5 +39,4 @@ async def open_uploads(
         at_once_per_user=settings.uploads_per_user,
         speed=settings.upload_speed,
     )
-    desk = AudioDesk(capabilities(settings.model_id), decoding, limits, clock)
-    return AudioOffer(Surroundings(desk, publisher, objects), sessions)
+    return AudioDesk(capabilities(settings.model_id), decoding, limits, clock)
