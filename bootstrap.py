@@ -33,6 +33,7 @@ from session.interfaces import Clock, ModelClient, Observer, ToolRunner
 from session.registry import SessionRegistry
 from storage.table import Database
 from telemetry.counters import Counters
+from telemetry.garbage import GarbageCollection
 from telemetry.loop_lag import LoopLag
 from telemetry.loop_stalls import LoopStallMonitor
 from transports.authentication import Gate
@@ -156,7 +157,7 @@ class Application:
         self._events = events
         self._traces = traces
         self._servers: list[WebSocketServer | HealthServer] = []
-        self._monitor: asyncio.Task[None] | None = None
+        self._watches: set[asyncio.Task[None]] = set()
 
     async def start(self, listening: Listening) -> None:
         """Begin to serve on sockets, which are closed with the application."""
@@ -187,7 +188,8 @@ class Application:
             self._servers.append(HealthServer(listening.health, self.health))
         for server in self._servers:
             await server.start()
-        self._monitor = asyncio.create_task(LoopStallMonitor(self._counters, self._lag.note).run())
+        garbage = GarbageCollection(lambda: self.registry.live == 0, self._counters)
+        self._watches = {asyncio.create_task(each.run()) for each in (LoopStallMonitor(self._counters, self._lag.note), garbage)}
 
     async def drain(self, seconds: float) -> None:
         """Take no session any more and let those that live finish their turn; /ready says no from now on."""
@@ -207,9 +209,10 @@ class Application:
         for server in self._servers:
             await server.stop()
         await self.registry.close()
-        if self._monitor is not None:
-            self._monitor.cancel()
-            await asyncio.wait({self._monitor})
+        for watch in self._watches:
+            watch.cancel()
+        if self._watches:
+            await asyncio.wait(self._watches)
         await self._resources.aclose()
 
 
@@ -280,9 +283,7 @@ async def build(
         told = await open_publish_parts(settings, resources, counters, clock)
         desk = await _open_desk(settings, told, resources, counters, given=(tools, database), checks=found)
         database, companion, connections = desk.database, desk.companion, desk.connections
-        ground = Ground(
-            settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book, connections.directory
-        )
+        ground = Ground(settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book, connections)
         told.join(written := await open_record_parts(ground))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, companion.patients, written.memory)

@@ -18,6 +18,7 @@ from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
 from api.recording_content import SHELF
 from config import Settings
+from parts.connections import ConnectionParts
 from parts.conversations import open_conversations
 from parts.objects import open_objects
 from parts.recordings import open_recordings
@@ -31,7 +32,6 @@ from service.pipeline import Surroundings
 from service.session_cache import SessionCache
 from session.assistant import AssistantProfile
 from session.interfaces import Attendance, AudioAttendance
-from session.notices import Deliver
 from session.registry import SessionRegistry
 from storage.conversations import Conversations
 from storage.objects import ObjectStore
@@ -81,8 +81,7 @@ class Ground:
     """None where tools were given that work on none of ours."""
     patients: PatientBook | None
     """Whom the companion talks to."""
-    deliver: Deliver
-    """Reaches clients on their connections."""
+    connections: ConnectionParts
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:
@@ -130,10 +129,10 @@ async def _add_service(
     ground: Ground, parts: RecordParts, voice: VoiceSessionParts, *, said: Conversations, objects: ObjectStore | None
 ) -> None:
     """Offer what can be done with voice sessions: the service, uploaded audio, and notes."""
-    announcements = Announcements(ground.publisher, ground.deliver)
+    announcements = Announcements(ground.publisher, ground.connections.directory)
     voice.records.tells(announcements.ended)
     desk = await open_audio_desk(ground.settings, ground.resources, ground.clock)
-    uploads = AudioOffer(Surroundings(desk, ground.publisher, objects, ground.deliver), voice.sessions, announcements)
+    uploads = AudioOffer(Surroundings(desk, ground.publisher, objects, ground.connections.directory), voice.sessions, announcements)
     parts.at_registry.append(desk.belong_to)
     parts.offer(audio.OPERATIONS, audio.AUDIO, uploads)
     parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher))
