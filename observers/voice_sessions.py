@@ -255,9 +255,8 @@ class _Watched:
         return self._end_reason is not None
 
     def on_caller_audio(self, pcm: bytes, now: float) -> None:  # noqa: ARG002 - the interface's
-        """Count what the caller sends."""
+        """Count what the caller sends; an open microphone alone is nothing to write down."""
         self._user_bytes += len(pcm)
-        self.is_changed = True
 
     def on_delivered(self, chunk: SpeechChunk, now: float) -> None:  # noqa: ARG002 - the interface's
         """Count a turn of the assistant that is heard, whether or not its final text will come."""
@@ -270,6 +269,7 @@ class _Watched:
         match event:
             case SpeechChunk():
                 self._assistant_bytes += len(event.pcm)
+                return
             case ModelOutput():
                 if self._nova_id or isinstance(event.event, UnknownEvent):
                     return

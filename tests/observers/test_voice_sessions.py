@@ -207,14 +207,17 @@ def test_a_session_in_which_much_happens_is_written_every_few_seconds_and_a_quie
         async with records_of() as rig:
             busy = rig.attend("busy")
             rig.attend("quiet")
+            open_microphone = rig.attend("open microphone")
             for number in range(600):
                 busy.on_event(said(number + 1))
+                open_microphone.on_caller_audio(bytes(3_200), 0.1 * number)
                 await asyncio.sleep(0.1)
             times = rig.write_times("busy")
 
             assert len(times) in (12, 13)
             assert min(later - earlier for earlier, later in pairwise(times)) >= module.UPDATE_SECONDS - 0.1
             assert len(rig.write_times("quiet")) == 1
+            assert len(rig.write_times("open microphone")) == 1
 
     run(test())
 
@@ -297,7 +300,7 @@ def test_a_store_that_never_comes_back_costs_a_bounded_amount_of_memory(run: Run
             for number in range(200):
                 rig.attend(f"s{number}").on_event(SessionEnded(EndReason.CLIENT))
                 await asyncio.sleep(0.01)
-            sizes = (len(rig.records._watched), len(rig.records._waiting))
+            sizes = (len(rig.records._watched), rig.records._line.waiting)
 
             assert sizes == (20, 20)
 
