@@ -1,15 +1,16 @@
 """What waits to be written down while conversations go on: a bounded line that one task empties, in order.
 
 A store that is slow, throttling or away is waited for by that task alone. Meanwhile the line grows to its limits; what does not fit is
-counted and told. What the store says it will never take is left out, so that it does not stop everything behind it.
+counted and told. What the store says it will never take is left out, so that it does not stop everything behind it. Where the latest state
+of something is to be written, its key waits, once, however often it changes.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 from typing import Final
 
 import structlog
@@ -31,6 +32,7 @@ CLOSE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Waiting[T]:
+    key: Hashable
     entry: T
     size_bytes: int
 
@@ -47,6 +49,7 @@ class Backlog[T]:
         total_bytes: how much may wait.
         batch: how many are written at once.
         store_seconds: a store that takes longer counts as away.
+        close_seconds: how long the end waits for what is still to be written; None is CLOSE_SECONDS.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Backlog[T]:
         total_bytes: int = TOTAL_BYTES,
         batch: int = BATCH,
         store_seconds: float = STORE_SECONDS,
+        close_seconds: float | None = None,
     ) -> None:
         self._name = name
         self._write = write
@@ -69,7 +73,11 @@ class Backlog[T]:
         self._limit_bytes = total_bytes
         self._most = self._batch = batch
         self._store_seconds = store_seconds
-        self._waiting: deque[_Waiting[T]] = deque()
+        self._close_seconds = close_seconds
+        self._waiting: OrderedDict[Hashable, _Waiting[T]] = OrderedDict()
+        self._on_its_way: Sequence[_Waiting[T]] = ()
+        """What is being written: what comes under the same keys from now on is written again."""
+        self._numbers = count()
         self._bytes = 0
         self._lost = 0
         """Since the store was last reached."""
@@ -85,31 +93,40 @@ class Backlog[T]:
     @property
     def waiting(self) -> int:
         """How many entries are still to be written."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._on_its_way)
 
     @property
     def is_away(self) -> bool:
         """Whether the store failed when it was last asked."""
         return self._failures > 0
 
-    def put(self, entry: T, size_bytes: int = 0) -> bool:
+    def put(self, entry: T, size_bytes: int = 0, *, key: Hashable = None) -> bool:
         """Add an entry at the end; False when there is no room: it is lost, and counted. Returns at once.
 
         Args:
             entry: what is to be written.
             size_bytes: about how much memory it takes while it waits.
+            key: names what the entry is about; while one with this key waits, that one stands for both. None is a key of its own.
         """
-        if len(self._waiting) >= self._limit or self._bytes + size_bytes > self._limit_bytes:
+        key = (next(self._numbers),) if key is None else key
+        if key in self._waiting:
+            return True
+        if self.waiting >= self._limit or self._bytes + size_bytes > self._limit_bytes:
             self._counters.add(f"{self._name}_lost")
             if not self._lost:
-                log.warning("backlog.full", name=self._name, entries=len(self._waiting))
+                log.warning("backlog.full", name=self._name, entries=self.waiting)
             self._lost += 1
             return False
-        self._waiting.append(_Waiting(entry, size_bytes))
+        self._waiting[key] = _Waiting(key, entry, size_bytes)
         self._bytes += size_bytes
         self._idle.clear()
         self._work.set()
         return True
+
+    def take_out(self, key: Hashable) -> None:
+        """Give up what waits under a key, uncounted; what is being written already is written."""
+        if (waiting := self._waiting.pop(key, None)) is not None:
+            self._bytes -= waiting.size_bytes
 
     async def written(self) -> None:
         """Return when nothing waits any more."""
@@ -120,13 +137,13 @@ class Backlog[T]:
         if self._task is None:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS if self._close_seconds is None else self._close_seconds):
                 await self._idle.wait()
         self._task.cancel()
         await asyncio.wait({self._task})
-        if self._waiting:
-            self._counters.add(f"{self._name}_lost", len(self._waiting))
-            log.warning("backlog.left_unwritten", name=self._name, entries=len(self._waiting))
+        if self.waiting:
+            self._counters.add(f"{self._name}_lost", self.waiting)
+            log.warning("backlog.left_unwritten", name=self._name, entries=self.waiting)
 
     async def _write_all(self) -> None:
         while True:
@@ -140,7 +157,7 @@ class Backlog[T]:
 
     async def _write_some(self) -> bool:
         """Write a batch; return whether the store could be asked."""
-        batch = list(islice(self._waiting, self._batch))
+        batch = self._on_its_way = [self._waiting.popitem(last=False)[1] for _ in range(min(self._batch, len(self._waiting)))]
         try:
             async with asyncio.timeout(self._store_seconds):
                 await self._write([waiting.entry for waiting in batch])
@@ -151,6 +168,7 @@ class Backlog[T]:
             if not self._failures:
                 log.warning("backlog.store_away", name=self._name, reason=type(error).__name__)
             self._failures += 1
+            self._put_back(batch)
             return False
         if self._failures:
             log.info("backlog.store_back", name=self._name, failures=self._failures, lost=self._lost)
@@ -163,12 +181,22 @@ class Backlog[T]:
         """Give up what the store never takes, once it is alone in its batch."""
         if len(batch) > 1:
             self._batch = 1
+            self._put_back(batch)
             return
         log.error("backlog.refused", name=self._name, reason=type(error).__name__)
         self._counters.add(f"{self._name}_refused")
         self._take_off(batch)
 
     def _take_off(self, batch: Sequence[_Waiting[T]]) -> None:
-        for waiting in batch:
-            self._waiting.popleft()
-            self._bytes -= waiting.size_bytes
+        self._on_its_way = ()
+        self._bytes -= sum(waiting.size_bytes for waiting in batch)
+
+    def _put_back(self, batch: Sequence[_Waiting[T]]) -> None:
+        """Have a batch wait again, before everything else; what came meanwhile under the same key stands for both."""
+        self._on_its_way = ()
+        for waiting in reversed(batch):
+            if waiting.key in self._waiting:
+                self._bytes -= waiting.size_bytes
+            else:
+                self._waiting[waiting.key] = waiting
+            self._waiting.move_to_end(waiting.key, last=False)

@@ -1,22 +1,22 @@
 """Keeps the records of this process's connections, and the audit trail, beside the conversations.
 
-What is to be written waits in memory, the latest state of each connection and a bounded line of entries; one task writes it, in batches.
-A store that is slow or away is waited for by that task alone. Meanwhile states are replaced by later ones, and what does not fit is counted
-and dropped: a record that was never closed is noted as ended by whoever sweeps, an hour after its last activity.
+What is to be written waits in one line: of each connection its latest state, and a bounded number of entries. A store that is slow or away
+is waited for by the line alone. Meanwhile states are replaced by later ones, and what does not fit is counted and dropped: a record that
+was never closed is noted as ended by whoever sweeps, an hour after its last activity.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Final
 
 import structlog
 
 from auth.principal import Principal
+from observers.backlog import Backlog
 from session.events import SessionEnded, SessionEvent
 from storage.audit import AuditAction, AuditEntry, AuditTrail
 from storage.connections import CLOSED_BY_OPERATOR, ConnectionInfo, Connections, EndedBy
@@ -25,16 +25,14 @@ from telemetry.counters import Counters
 
 log = structlog.get_logger()
 
-BATCH: Final = 25
-"""Records, and as many entries, that are written at once; half of what a transaction takes."""
+BATCH: Final = 50
+"""Records and entries that are written at once; half of what a transaction takes."""
 WAITING_ENTRIES: Final = 4_096
 WAITING_ENDED: Final = 2_048
 """Connections that have ended and whose record is still to be written; the oldest goes first."""
 KNOWN_SESSIONS: Final = 16_384
 STORE_SECONDS: Final = 2.0
 """A store that takes longer counts as away."""
-AWAY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""How long a store that failed is left alone, by the failures in a row."""
 LOOK_SECONDS: Final = 5.0
 """How often this process looks what other processes want of it."""
 SWEEP_SECONDS: Final = 600.0
@@ -83,37 +81,38 @@ class ConnectionRecords:
         self._disconnect: Disconnect | None = None
         self._living: dict[str, _Living] = {}
         self._ended: OrderedDict[str, ConnectionInfo] = OrderedDict()
-        self._unwritten: dict[str, None] = {}
-        """Ids of the connections whose record is not as it should be, in the order in which they are written."""
-        self._entries: deque[AuditEntry] = deque()
+        self._line: Backlog[str | AuditEntry] = Backlog(
+            "connection_record",
+            self._write,
+            counters,
+            refusals=(InvalidRequest,),
+            entries=sys.maxsize,  # what waits is bounded here, each kind by itself
+            batch=BATCH,
+            store_seconds=STORE_SECONDS,
+            close_seconds=CLOSE_SECONDS,
+        )
+        """Ids of the connections whose record is not as it should be, and entries."""
+        self._entries = 0
+        """How many wait."""
         self._sessions: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Of each session the connection that has it, and its user."""
-        self._work, self._idle = asyncio.Event(), asyncio.Event()
-        self._idle.set()
         self._failures = 0
-        self._batch = BATCH
+        """In a row, to look or to sweep."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, disconnect: Disconnect) -> None:
         """Write from now on, and do what operators want through other processes."""
         self._disconnect = disconnect
-        works: tuple[Coroutine[None, None, None], ...] = (self._write_all(), self._look_often(), self._sweep_often())
-        self._tasks = [asyncio.create_task(work) for work in works]
+        self._line.start()
+        self._tasks = [asyncio.create_task(self._look_often()), asyncio.create_task(self._sweep_often())]
 
     async def aclose(self) -> None:
         """Write what is left, in bounded time, and end."""
-        for task in self._tasks[1:]:
-            task.cancel()
-        if not self._tasks:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._idle.wait()
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
-        if self._unwritten or self._entries:
-            log.warning("connections.left_unwritten", records=len(self._unwritten), entries=len(self._entries))
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._line.aclose()
 
     # What is watched
 
@@ -128,7 +127,7 @@ class ConnectionRecords:
         if principal.expires_at is not None:
             self._note(AuditAction.AUTHENTICATED, connection_id, user)
         self._changed(connection_id)
-        if self._failures:
+        if self._line.is_away:
             living.stored.set()
         return living.stored
 
@@ -165,80 +164,63 @@ class ConnectionRecords:
         self._changed(connection_id)
         while len(self._ended) > WAITING_ENDED:
             oldest, _ = self._ended.popitem(last=False)
-            self._unwritten.pop(oldest, None)
+            self._line.take_out(oldest)
             self._counters.add("connection_record_dropped")
 
     def _note(
         self, action: AuditAction, connection_id: str, actor: str, *, session_id: str | None = None, detail: str | None = None
     ) -> None:
-        if len(self._entries) >= WAITING_ENTRIES:
+        if self._entries >= WAITING_ENTRIES:
             self._counters.add("audit_entry_dropped")
             return
-        self._entries.append(self._trail.entry(action, connection_id=connection_id, actor=actor, session_id=session_id, detail=detail))
-        self._begin_work()
+        self._entries += 1
+        self._line.put(self._trail.entry(action, connection_id=connection_id, actor=actor, session_id=session_id, detail=detail))
 
     def _changed(self, connection_id: str) -> None:
-        self._unwritten.setdefault(connection_id)
-        self._begin_work()
-
-    def _begin_work(self) -> None:
-        self._idle.clear()
-        self._work.set()
+        self._line.put(connection_id, key=connection_id)
 
     # What is written
 
-    async def _write_all(self) -> None:
-        while True:
-            await self._work.wait()
-            is_written = await self._asked(self._write_some)
-            if not self._unwritten and not self._entries:
-                self._work.clear()
-                self._idle.set()
-                self._batch = BATCH
-            if not is_written:
-                for living in self._living.values():
-                    living.stored.set()
-                await asyncio.sleep(AWAY_SECONDS[min(max(0, self._failures - 1), len(AWAY_SECONDS) - 1)])
-
-    async def _write_some(self) -> None:
-        """Write a batch; what cannot be written now stays to be written."""
-        ids = list(islice(self._unwritten, self._batch))
-        entries = list(islice(self._entries, self._batch if self._batch > 1 else 1 - len(ids)))
-        infos = {one: self._ended.get(one) or self._living[one].info for one in ids}
-        for one in ids:
-            del self._unwritten[one]  # what changes from now on is written again
+    async def _write(self, due: Sequence[str | AuditEntry]) -> None:
+        """Write records, each as it is now, and entries; nobody waits for a record that cannot be written now."""
+        entries = [one for one in due if isinstance(one, AuditEntry)]
+        infos = {one: info for one in due if isinstance(one, str) and (info := self._latest(one)) is not None}
         try:
             refused = await self._connections.write(tuple(infos.values()), entries)
         except InvalidRequest:
-            self._leave_out(ids, entries)
+            if len(due) > 1:
+                raise
+            self._leave_out(due[0])
             return
         except BaseException:
-            self._unwritten = dict.fromkeys([*(one for one in ids if one in self._ended or one in self._living), *self._unwritten])
+            for living in self._living.values():
+                living.stored.set()
             raise
-        for _ in entries:
-            self._entries.popleft()
+        for one in infos:
+            if (written := self._living.get(one)) is not None:
+                written.stored.set()
+        for one in refused:
+            await self._ended_elsewhere(one)
         for one, info in infos.items():
             if self._ended.get(one) is info:
                 del self._ended[one]
-            if (living := self._living.get(one)) is not None:
-                living.stored.set()
-        self._counters.add("connection_record_written", len(ids) - len(refused))
-        for one in refused:
-            await self._ended_elsewhere(one)
+        self._entries -= len(entries)
 
-    def _leave_out(self, ids: list[str], entries: list[AuditEntry]) -> None:
-        """Give up what no store takes, once it is alone in its batch: a bug of ours, that shall not stop everything else."""
-        if self._batch > 1:
-            self._batch = 1
-            self._unwritten = dict.fromkeys([*ids, *self._unwritten])
-            return
-        log.error("connection_record.refused", connections=ids)
-        self._counters.add("connection_record_dropped", len(ids))
-        for one in ids:
-            self._ended.pop(one, None)
-        for _ in entries:
-            self._entries.popleft()
+    def _latest(self, connection_id: str) -> ConnectionInfo | None:
+        """Return what is known of a connection; None when it ended too long ago to be kept."""
+        living = self._living.get(connection_id)
+        return self._ended.get(connection_id) if living is None else living.info
+
+    def _leave_out(self, refused: str | AuditEntry) -> None:
+        """Give up what no store takes: a bug of ours, that shall not stop everything else."""
+        if isinstance(refused, AuditEntry):
+            log.error("audit_entry.refused", action=refused.action.value)
             self._counters.add("audit_entry_dropped")
+            self._entries -= 1
+        else:
+            log.error("connection_record.refused", connection=refused)
+            self._counters.add("connection_record_dropped")
+            self._ended.pop(refused, None)
 
     async def _ended_elsewhere(self, connection_id: str) -> None:
         """Close a connection that an operator has ended; go on with one that was only thought to be gone."""
@@ -253,7 +235,7 @@ class ConnectionRecords:
     async def _look_often(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if not self._failures:  # else the writer finds out when the store is back
+            if not self._line.is_away:  # else the line finds out when the store is back
                 await self._asked(self._look)
 
     async def _look(self) -> None:
@@ -271,17 +253,14 @@ class ConnectionRecords:
             self._counters.add("connection_swept", len(swept))
             await self._trail.add(self._trail.entry(AuditAction.SWEPT, detail=str(len(swept))))
 
-    async def _asked(self, work: Callable[[], Coroutine[None, None, None]]) -> bool:
-        """Do something with the store; return whether that was possible."""
+    async def _asked(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do something with the store, if that is possible now."""
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 await work()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, conversations go on without it
             if not self._failures:
-                log.warning("connections.not_stored", reason=f"{type(error).__name__}: {error}")
+                log.warning("connections.store_away", reason=type(error).__name__)
             self._failures += 1
-            return False
-        if self._failures:
-            log.info("connections.stored_again", failures=self._failures)
-        self._failures = 0
-        return True
+        else:
+            self._failures = 0

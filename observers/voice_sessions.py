@@ -85,8 +85,6 @@ class VoiceSessionRecords:
         self._end_live: EndLive | None = None
         self._tell_swept: TellSwept | None = None
         self._watched: dict[str, _Watched] = {}
-        self._waiting: set[str] = set()
-        """Ids of the legs that are in the line, or being written."""
         self._line: Backlog[str] = Backlog(
             "voice_session", self._write, counters, entries=WAITING, batch=AT_ONCE, store_seconds=STORE_SECONDS
         )
@@ -132,11 +130,7 @@ class VoiceSessionRecords:
     # What is written
 
     def _write_soon(self, watched: "_Watched") -> None:
-        if watched.leg_id in self._waiting:
-            return
-        if self._line.put(watched.leg_id):
-            self._waiting.add(watched.leg_id)
-        elif watched.is_over:
+        if not self._line.put(watched.leg_id, key=watched.leg_id) and watched.is_over:
             self._watched.pop(watched.leg_id, None)
 
     async def _write(self, leg_ids: Sequence[str]) -> None:
@@ -146,8 +140,8 @@ class VoiceSessionRecords:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for leg_id in leg_ids:
-                    if leg_id in self._waiting:  # else it was written when others of its batch could not be
-                        tasks.create_task(self._write_one(self._watched[leg_id]))
+                    if (watched := self._watched.get(leg_id)) is not None:  # else its end was written, while others could not be
+                        tasks.create_task(self._write_one(watched))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
@@ -160,11 +154,8 @@ class VoiceSessionRecords:
         except BaseException:
             watched.is_changed = True
             raise
-        self._waiting.discard(watched.leg_id)
         if leg.ending is not None or leg.is_parked:
             self._watched.pop(watched.leg_id, None)
-        elif watched.is_over:
-            self._write_soon(watched)
         elif standing is Standing.ENDED and not watched.is_told:
             watched.is_told = True
             self._end(leg.session_id, EndReason.OPERATOR)
@@ -201,9 +192,9 @@ class VoiceSessionRecords:
                 await self._tell_swept(*swept)
 
     async def _greet(self) -> None:
-        was_there = await self._sessions.greet(self._process)
+        is_new, was_there = not self._is_known, await self._sessions.greet(self._process)
         self._is_known = True
-        if not was_there:  # new, or taken for gone: its sessions live all the same
+        if not is_new and not was_there:  # taken for gone: its sessions live all the same
             for watched in self._watched.values():
                 self._write_soon(watched)
 

@@ -109,5 +109,78 @@ async def test_what_is_never_taken_does_not_stop_what_comes_behind_it() -> None:
     await line.aclose()
 
 
+async def test_what_has_a_key_waits_once_in_the_place_of_the_first() -> None:
+    store, counters = Store(), Counters()
+    line = Backlog("note", store.write, counters, entries=3)
+    for key in ("a", "b", "a", "c", "b"):
+        assert line.put(key, key=key)
+    line.start()
+    await line.written()
+
+    assert store.written == ["a", "b", "c"]
+    assert counters.read() == {"note_written": 3}
+    await line.aclose()
+
+
+async def test_what_changes_while_it_is_written_is_written_again() -> None:
+    began, goes_on = asyncio.Event(), asyncio.Event()
+    written: list[list[str]] = []
+
+    async def write(entries: Sequence[str]) -> None:
+        began.set()
+        await goes_on.wait()
+        written.append(list(entries))
+
+    line = Backlog("note", write, Counters())
+    line.put("a", key="a")
+    line.put("b", key="b")
+    line.start()
+    await began.wait()
+    line.put("a", key="a")
+    line.put("a", key="a")
+    goes_on.set()
+    await line.written()
+
+    assert written == [["a", "b"], ["a"]]
+    await line.aclose()
+
+
+async def test_what_could_not_be_written_and_changed_meanwhile_is_written_once_and_first() -> None:
+    asked: list[list[str]] = []
+
+    async def write(entries: Sequence[str]) -> None:
+        asked.append(list(entries))
+        if len(asked) == 1:
+            line.put("c", 100, key="c")
+            line.put("a", 100, key="a")
+            raise ConnectionError
+
+    line = Backlog("note", write, Counters(), entries=4, total_bytes=400)
+    line.put("a", 100, key="a")
+    line.put("b", 100, key="b")
+    line.start()
+    await line.written()
+
+    assert asked == [["a", "b"], ["a", "b", "c"]]
+    assert [line.put(text, 100) for text in "defgh"] == [True, True, True, True, False]
+    await line.aclose()
+
+
+async def test_what_is_taken_out_is_not_written_and_leaves_its_room() -> None:
+    store, counters = Store(), Counters()
+    line = Backlog("note", store.write, counters, entries=2)
+    line.put("a", key="a")
+    line.put("b", key="b")
+    line.take_out("a")
+    line.take_out("z")
+    line.put("c", key="c")
+    line.start()
+    await line.written()
+
+    assert store.written == ["b", "c"]
+    assert counters.read() == {"note_written": 2}
+    await line.aclose()
+
+
 async def test_one_that_never_began_ends() -> None:
     await Backlog("note", Store().write, Counters()).aclose()
