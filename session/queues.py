@@ -78,7 +78,7 @@ class UplinkQueue:
         self.audio_ms = 0.0
         """Audio that waits."""
         self.dropped_ms = 0.0
-        """Audio that was thrown away since the session began."""
+        """The user's audio that was thrown away since the session began; filler is nobody's."""
 
     @property
     def is_high(self) -> bool:
@@ -116,7 +116,7 @@ class UplinkQueue:
             oldest = next(waiting for waiting in self._groups if waiting.audio_ms)
             self._groups.remove(oldest)
             self._let_go(oldest)
-            self.dropped_ms += oldest.audio_ms
+            self.dropped_ms += 0.0 if oldest.is_filler else oldest.audio_ms
 
     def put_first(self, groups: Sequence[Send]) -> None:
         """Put audio before everything that waits, but for what of it waits itself; it counts for no limit.

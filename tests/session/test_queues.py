@@ -107,6 +107,21 @@ def test_filler_waits_only_where_nothing_else_waits() -> None:
     assert [queue.pop(), queue.pop(), queue.pop()] == [SILENCE, Send((), 32.0), None]
 
 
+def test_filler_that_is_dropped_is_no_audio_of_the_user_that_was_lost() -> None:
+    queue = UplinkQueue(limit_ms=1_000.0)
+    queue.put(Send((), 900.0, is_filler=True, number=1))
+    pieces = [Send((), 400.0, number=number) for number in (2, 3, 4)]
+    for piece in pieces[:2]:
+        queue.put(piece)
+    before = queue.dropped_ms
+    queue.put(pieces[2])
+
+    assert (before, queue.dropped_ms) == (0.0, 400.0)
+    queue.put_first(pieces)
+    assert [queue.pop() for _ in range(4)] == [*pieces, None]
+    assert queue.dropped_ms == 0.0
+
+
 def test_no_rounding_keeps_filler_away_from_an_empty_queue() -> None:
     queue = UplinkQueue()
     for _ in range(3):
