@@ -324,7 +324,7 @@ class SessionMachine:
             return []
         if isinstance(event, UsageEvent):
             return [Emit(ModelOutput(event)), self._used(generation, event)]
-        return [Emit(ModelOutput(event)), *self.turns.receive(event, now)]
+        return [Emit(ModelOutput(event)), *self.turns.receive(event, now, is_late=True)]
 
     def _opened(self, now: float) -> list[Effect]:
         self._begin(now)

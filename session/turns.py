@@ -128,15 +128,15 @@ class TurnTracker:
         """Tell whether speech of the assistant may be on its way: the user said something, a text was planned, or tools were answered."""
         return now < max(self._due_until, self.hung_at or 0.0)
 
-    def receive(self, event: OutputEvent, now: float) -> list[Effect]:
-        """Take an event of the model and return what follows from it."""
+    def receive(self, event: OutputEvent, now: float, *, is_late: bool = False) -> list[Effect]:
+        """Take an event of the model, a late one of the stream that was left, and return what follows from it."""
         match event:
             case AudioOutput():
                 return self._speech(event)
             case ContentStarted():
                 return self._block_started(event)
             case TextOutput():
-                return self._text(event, now)
+                return self._text(event, now, is_late=is_late)
             case ContentEnded():
                 return self._block_ended(event, now)
             case ToolUse():
@@ -350,7 +350,7 @@ class TurnTracker:
             turn.spoken_ms[-1] += len(event.pcm) / 2 / self._output_hertz * 1_000
         return [Emit(SpeechChunk(turn.number, event.pcm, event.content_id))]
 
-    def _text(self, event: TextOutput, now: float) -> list[Effect]:
+    def _text(self, event: TextOutput, now: float, *, is_late: bool) -> list[Effect]:
         block = self._blocks.get(event.content_id)
         role = block.role if block else event.role
         if role is Role.ASSISTANT and is_interrupted_marker(event.content):
@@ -364,7 +364,10 @@ class TurnTracker:
         if block is not None and block.stage is Stage.SPECULATIVE:
             self._due_until = now + ANSWER_SECONDS
             return self._planned(text)
-        turn = self._unconfirmed.turn_of(text, self.records) or self._last_assistant or self._assistant_turn()
+        turn = self._unconfirmed.turn_of(text, self.records, is_late=is_late)
+        if turn is None and is_late:  # it was said after the stream had been left, and nobody heard it
+            return []
+        turn = turn or self._last_assistant or self._assistant_turn()
         turn.final.append(text)
         return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.FINAL, text))]
 
@@ -429,6 +432,7 @@ class TurnTracker:
         Args:
             speaks: whether the old one goes on with its answer.
         """
+        self._unconfirmed.leave(self._number)
         if speaks:
             return []
         self._blocks.clear()

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from session.turn_record import TurnRecord
 
@@ -19,6 +20,8 @@ class Unconfirmed:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[TurnRecord, str]] = deque(maxlen=TEXTS_LIMIT)
+        self._left_at = 0
+        """The latest turn when a stream was left: what that one confirms was said until then."""
 
     def planned(self, turn: TurnRecord, text: str) -> None:
         """Take note of a text that was planned."""
@@ -28,7 +31,11 @@ class Unconfirmed:
         """Wait for none any more."""
         self._waiting.clear()
 
-    def turn_of(self, text: str, records: Sequence[TurnRecord]) -> TurnRecord | None:
+    def leave(self, number: int) -> None:
+        """Take note that a stream was left in this turn."""
+        self._left_at = number
+
+    def turn_of(self, text: str, records: Sequence[TurnRecord], *, is_late: bool = False) -> TurnRecord | None:
         """Find the turn that a FINAL text belongs to: the one that planned it, else the oldest that still waits for its text.
 
         A planned text can have several sentences with a FINAL text for each; what is left of it goes on waiting.
@@ -36,16 +43,19 @@ class Unconfirmed:
         Args:
             text: as the model says it.
             records: all turns. A stream that was left confirms after the next one has begun to: then no text waits, and the turn is known.
+            is_late: whether the stream that was left says it, which knows nothing of later turns.
         """
         said = normalised(text)
-        for index, (turn, waiting) in enumerate(self._waiting):
+        known = [turn for turn in records if turn.number <= self._left_at] if is_late else records
+        waits = sum(turn.number <= self._left_at for turn, _ in self._waiting) if is_late else len(self._waiting)
+        for index, (turn, waiting) in enumerate(islice(self._waiting, waits)):
             if waiting.startswith(said):
                 for _ in range(index + 1):
                     self._waiting.popleft()
                 if len(waiting) > len(said):
                     self._waiting.appendleft((turn, waiting.removeprefix(said)))
                 return turn
-        for turn in reversed(records):
+        for turn in reversed(known):
             if text not in turn.final and any(said in normalised(planned) for planned in turn.planned):
                 return turn
-        return self._waiting.popleft()[0] if self._waiting else None
+        return self._waiting.popleft()[0] if waits else None

@@ -400,8 +400,9 @@ class SimulatedCall:
     def _check_audio(self) -> None:
         """Of the microphone every piece that was taken was sent, dropped and counted, or waits."""
         dropped = round(self._uplink.dropped_ms / (PIECE_SECONDS * 1_000))
-        sent = len(self._model.pieces | self._sent_in_vain)
-        assert sent + dropped <= self._caller.given_pieces <= sent + dropped + len(self._uplink)
+        sent, given, waiting = len(self._model.pieces | self._sent_in_vain), self._caller.given_pieces, len(self._uplink)
+        account = f"{given} pieces taken, {sent} sent, {dropped} dropped, {waiting} or fewer wait"
+        assert sent + dropped <= given <= sent + dropped + waiting, account
 
     def _figures(self) -> Figures:
         figures = self.figures

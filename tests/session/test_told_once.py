@@ -4,11 +4,13 @@ from array import array
 from dataclasses import replace
 from itertools import cycle, islice
 
+import pytest
+
 from s2s.errors import Remedy
-from s2s.events import OutputEvent
+from s2s.events import OutputEvent, Stage, StopReason
 from session.continuation import RENEW_SECONDS
 from session.effects import Begin, ModelEvent, OpenStream, StreamFailed, StreamOpened, Tick
-from session.events import SendAudio
+from session.events import Interrupt, SendAudio, TranscriptUpdated
 from tests.session.doubles import PLAN, Conversation, Nova
 
 STILL = (bytes(640),)
@@ -65,6 +67,50 @@ def test_texts_of_a_stream_that_was_left_reach_their_turn_after_the_next_stream_
     talk.says(*nova.said("First answer."))
 
     assert texts(talk) == ["One?", "First answer.", "Two?", "Second answer."]
+
+
+def stopped_and_left() -> tuple[Conversation, Nova]:
+    """Return a conversation whose stream was left in the middle of an answer that the user had stopped."""
+    talk, nova = opened()
+    talk.now = RENEW_SECONDS - 2.0
+    talk.says(
+        *nova.hears(), *nova.heard_out(), *nova.user("One?"), *nova.plans("First answer."), *nova.speaks(1_000, StopReason.PARTIAL_TURN)
+    )
+    talk.says(*nova.plans("And more."), *nova.opens_audio(), *nova.audio(400))
+    talk.listen(1.0)
+    talk.give(Interrupt())
+    talk.listen(1.0)
+    talk.give(Tick())
+    talk.give(StreamOpened(2))
+    talk.says(*nova.closes_audio(), *nova.plans("The end."), *nova.speaks(500))
+    return talk, nova
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+def test_what_a_stream_says_after_it_was_left_is_no_part_of_the_next_answer(*, confirms: bool) -> None:
+    talk, nova = stopped_and_left()
+    other = Nova()
+    says(talk, 2, [*other.user("Two?"), *other.plans("Second answer."), *other.speaks(500)])
+    says(talk, 2, other.said("Second answer.") if confirms else [])
+    talk.says(*(event for text in ("First answer.", "And more.", "The end.") for event in nova.said(text)))
+    says(talk, 2, [] if confirms else other.said("Second answer."))
+    finals = [event.text for event in talk.told if isinstance(event, TranscriptUpdated) and (event.turn, event.stage) == (4, Stage.FINAL)]
+
+    assert openings(talk) == [1, 2]
+    assert texts(talk) == ["One?", "First answer.", "Two?", "Second answer."]
+    assert finals == ["Second answer."]
+
+
+def test_a_stream_that_was_left_confirms_its_own_answer_alone_when_it_uses_other_words() -> None:
+    talk, nova = opened()
+    talk.says(*nova.user("One?"), *nova.plans("It costs two euros."), *nova.speaks(500))
+    talk.listen(RENEW_SECONDS)
+    talk.give(Tick())
+    talk.give(StreamOpened(2))
+    says(talk, 2, [*nova.user("Two?"), *nova.plans("Second answer."), *nova.speaks(500)])
+    talk.says(*nova.said("It costs 2 €."), *nova.said("That is all."))
+
+    assert texts(talk) == ["One?", "It costs 2 €.", "Two?", "Second answer."]
 
 
 def test_a_stream_that_does_not_say_whom_it_hears_is_not_left_before_it_has_understood() -> None:
