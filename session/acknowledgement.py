@@ -15,11 +15,10 @@ from session.hearing import Hearing
 from session.opening import Wording
 from session.presence import Presence
 from session.queues import PlaybackQueue
-from session.speaker import Speaker
+from session.speaker import NOBODY_SPEAKS
 from session.streams import Life, Streams
 from session.turns import TurnTracker
 
-NOBODY_SPEAKS = frozenset({Speaker.LISTENING, Speaker.TOOL_RUNNING})
 NOTE = (
     "Note of the system, not of the user: the tool is still at work, and its result will come by itself. "
     'Call no tool now. Until the result comes, say this and nothing else: "{sentence}"'

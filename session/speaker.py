@@ -13,6 +13,9 @@ class Speaker(StrEnum):
     TOOL_RUNNING = "tool_running"
 
 
+NOBODY_SPEAKS = frozenset({Speaker.LISTENING, Speaker.TOOL_RUNNING})
+
+
 class Signal(StrEnum):
     """What changes whose turn it is."""
 

@@ -51,7 +51,7 @@ from session.events import (
 )
 from session.history import replayable
 from session.queues import PlaybackQueue
-from session.speaker import TRANSITIONS, Mute, Signal, Speaker
+from session.speaker import NOBODY_SPEAKS, TRANSITIONS, Mute, Signal, Speaker
 from session.turn_record import TurnRecord
 from session.unconfirmed import Unconfirmed, normalised
 
@@ -134,7 +134,7 @@ class TurnTracker:
             case AudioOutput():
                 return self._speech(event)
             case ContentStarted():
-                return self._block_started(event)
+                return self._block_started(event, now)
             case TextOutput():
                 return self._text(event, now, is_late=is_late)
             case ContentEnded():
@@ -321,13 +321,16 @@ class TurnTracker:
         self._signal(Signal.USER_STARTED)
         return [*effects, Emit(UserSpeechStarted(self._user_turn().number))]
 
-    def _block_started(self, block: ContentStarted) -> list[Effect]:
+    def _block_started(self, block: ContentStarted, now: float) -> list[Effect]:
         if len(self._blocks) >= BLOCKS_LIMIT:
             self._blocks.pop(next(iter(self._blocks)))
         self._blocks[block.content_id] = block
         if block.role is not Role.USER and block.stage is not Stage.FINAL:  # a FINAL text is of an answer that was spoken before
-            self.hung_at = None
-            self._own_words.clear()  # what is repeated is repeated before the answer
+            if self._mute is not Mute.TURN:
+                self.hung_at = None
+                self._own_words.clear()  # what is repeated is repeated before the answer
+            elif self.hung_at is not None:  # the rest of what nobody wants any more is no answer to what was typed since
+                self.hung_at = now + HUNG_AFTER_TEXT_SECONDS
         if block.type is not ContentType.AUDIO:
             return []
         if self._mute is Mute.BLOCK:
@@ -385,9 +388,9 @@ class TurnTracker:
             self._mute = Mute.NOTHING
         if not text or self._is_ours(text) or self._is_echo(text):
             return []
-        if self.speaker is Speaker.LISTENING and self._assistant is None:
+        turn = self._user_turn()  # an answer that has called tools alone ends here
+        if self.speaker in NOBODY_SPEAKS and self._assistant is None:
             self.hung_at = now + HUNG_SECONDS
-        turn = self._user_turn()
         turn.final.append(text)
         self.texts += 1
         return [Emit(TranscriptUpdated(turn.number, Role.USER, Stage.FINAL, text))]

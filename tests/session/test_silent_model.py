@@ -1,15 +1,18 @@
 """A model that reads and says nothing: no write ever fails, so only the time that an answer takes can tell."""
 
+from dataclasses import replace
+
 import pytest
 
-from s2s.events import TextInput
-from session.effects import Begin, CloseStream, Effect, Emit, Finish, OpenStream, StreamOpened, Tick, ToolDone
+from s2s.errors import Remedy
+from s2s.events import StopReason, TextInput
+from session.effects import Begin, CloseStream, Effect, Emit, Finish, ModelEvent, OpenStream, StreamFailed, StreamOpened, Tick, ToolDone
 from session.events import Interrupt, SendText, SessionFailed, SpeechChunk
 from session.life_cycle import State
 from session.machine import STUCK_SECONDS
 from session.resumption import TURN_ATTEMPTS
 from session.turns import HUNG_AFTER_TEXT_SECONDS, HUNG_SECONDS
-from tests.session.doubles import Conversation, Nova, speech
+from tests.session.doubles import PLAN, Conversation, Nova, speech
 
 
 def opened() -> Conversation:
@@ -125,6 +128,56 @@ def test_a_late_text_of_the_answer_before_does_not_count_as_an_answer() -> None:
     talk.says(*nova.said("Sí."))
 
     assert openings(later(talk, HUNG_AFTER_TEXT_SECONDS + 0.01)) != []
+
+
+def typed_over_an_answer(nova: Nova) -> Conversation:
+    """Return a conversation in which something was typed in the middle of an answer that the model goes on with for another sentence."""
+    talk = opened()
+    talk.says(*nova.user("¿Está?"), *nova.plans("Sí."), *nova.opens_audio(), *nova.audio(400))
+    talk.give(SendText("¿Seguro?"))
+    talk.says(*nova.closes_audio(), *nova.plans("Está acá."), *nova.opens_audio())
+    return talk
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_the_rest_of_an_answer_does_not_count_as_the_answer_to_what_was_typed_over_it(*, repeats: bool) -> None:
+    nova = Nova()
+    talk = typed_over_an_answer(nova)
+    talk.says(*nova.closes_audio(StopReason.INTERRUPTED), *nova.marker(), *(nova.user("¿Seguro?") if repeats else ()))
+    before = later(talk, HUNG_AFTER_TEXT_SECONDS - 0.01)
+    effects = later(talk, 0.02)
+
+    assert openings(before) == []
+    (opening,) = openings(effects)
+    assert [event.content for event in opening.opening if isinstance(event, TextInput)][-1] == "¿Seguro?"
+
+
+def test_the_rest_of_an_answer_puts_off_the_one_to_what_was_typed_over_it() -> None:
+    nova = Nova()
+    talk = typed_over_an_answer(nova)
+    talk.now += HUNG_AFTER_TEXT_SECONDS - 1.0
+    talk.says(*nova.closes_audio(), *nova.plans("En la tienda."), *nova.speaks(400))
+
+    assert openings(later(talk, HUNG_AFTER_TEXT_SECONDS - 0.01)) == []
+    assert len(openings(later(talk, 0.02))) == 1
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2 * HUNG_SECONDS])
+def test_a_model_that_says_nothing_to_a_question_beside_a_tool_of_the_stream_before_is_replaced(seconds: float) -> None:
+    talk, nova, again = Conversation(replace(PLAN, takes_text=False)), Nova(), Nova()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    talk.says(*nova.user("¿Está?"), *nova.calls("tool-1"))
+    talk.give(StreamFailed(1, "model_lost", Remedy.RESUME))
+    talk.give(Tick())
+    talk.give(StreamOpened(2))
+    for event in again.user("¿Hola?"):
+        talk.give(ModelEvent(2, event))
+    waiting = later(talk, seconds)
+    talk.give(ToolDone("tool-1", "{}", None, 1))
+
+    assert openings(waiting) == []
+    assert len(openings(later(talk, max(0.01, HUNG_SECONDS - seconds + 0.01)))) == 1
 
 
 def test_a_model_that_stops_in_the_middle_of_an_answer_is_replaced_and_what_came_is_heard() -> None:
