@@ -71,6 +71,8 @@ class Sign(StrEnum):
     CUT_OFF = "cut off"
     """No stream listens from now on."""
     FORGOTTEN = "forgotten"
+    REPLIED = "replied"
+    """A model that does not say when it hears somebody answers, or calls a tool: it has heard what it was sent again."""
 
 
 HEEDS: Mapping[tuple[Heed, Sign], Heed] = {
@@ -86,6 +88,7 @@ HEEDS: Mapping[tuple[Heed, Sign], Heed] = {
     (Heed.SPOKEN, Sign.CUT_OFF): Heed.UNHEARD,
     (Heed.UNHEARD, Sign.BEGAN): Heed.SPEAKING,
     (Heed.UNHEARD, Sign.FORGOTTEN): Heed.NOBODY,
+    (Heed.UNHEARD, Sign.REPLIED): Heed.NOBODY,
 }
 """Every pair that moves; any other pair leaves it as it is."""
 
@@ -133,6 +136,11 @@ class Hearing:
         return self._latest > 0
 
     @property
+    def first(self) -> int:
+        """Number of the first piece of what was said and not understood; 0 while there is none."""
+        return self._kept[0].number if self._latest and self._kept else 0
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing of it was let go."""
         return not self._let_go_ms
@@ -159,6 +167,8 @@ class Hearing:
 
     def note(self, sign: Sign, now: float) -> None:
         """Take note of what the model says of the audio, or of the loss of its stream."""
+        if self._listen_in_ms is not None and self.heed is Heed.UNHEARD and sign in (Sign.UNDERSTOOD, Sign.ANSWERED):
+            sign = Sign.REPLIED
         before, self.heed = self.heed, HEEDS.get((self.heed, sign), self.heed)
         if sign in (Sign.UNDERSTOOD, Sign.ANSWERED) and before is Heed.SPEAKING:  # what was said earlier: an answer takes its time
             self._drop_before(self._latest)

@@ -29,6 +29,7 @@ from session.events import ExchangeRefused, TranscriptUpdated
 from session.hearing import Hearing, Sign
 from session.opening import Wording
 from session.resumption import CURES
+from session.retelling import retold, unanswered
 from session.speaker import Speaker
 from session.streams import Life, Streams
 from session.turns import TurnTracker
@@ -67,6 +68,10 @@ class Succession:
         """Whether the stream that is being opened is given something to answer."""
         self._tried_until = NEVER
         """Until when the present stream may turn out not to have been accepted after all."""
+        self._sound_from = 0
+        """Number of the first piece of the user's sound that another stream would be sent."""
+        self._soundless = 0
+        """The latest turn when that changed: of what the user had said until then no sound is kept."""
 
     def follow(self, event: OutputEvent, effects: Sequence[Effect], now: float) -> None:
         """Take note of what the present stream said, and of what followed from it."""
@@ -95,6 +100,8 @@ class Succession:
 
     def step(self, now: float) -> list[Effect]:
         """Change the stream, if one is due."""
+        if self._hearing.first != self._sound_from:
+            self._sound_from, self._soundless = self._hearing.first, self._turns.number
         left = self._streams.left
         if left.speaks and self._turns.speaker is not Speaker.ASSISTANT_SPEAKING:  # the user interrupts, or the answer is over
             left.hush()
@@ -121,6 +128,8 @@ class Succession:
         if again:
             hearing.note(Sign.CUT_OFF, now)
             hearing.sent_again(now)
+            if hearing.has_speech and not self._plan.takes_text:
+                turns.sound_again()
         if not is_resumed and self._calls.has_untold:
             turns.expects_nothing()
         if hearing.has_speech and is_cut:
@@ -190,22 +199,22 @@ class Succession:
         """Return the opening of a stream that goes on with the conversation: what was said, and what is still to be answered.
 
         While a tool runs the question stays in the history: its result, told in words, makes the model answer. A model that takes no text
-        is sent the sound of a question instead, if all of it was kept.
+        is sent the sound of a question instead, if all of it was kept; what it has called a tool for is history, its sound is gone.
         """
         turns, calls, takes_text = self._turns, self._calls, self._plan.takes_text
         may_ask = takes_text and not calls.running
         note = calls.note() if may_ask and calls.has_untold else ""
-        question = turns.question() if not note and not calls.running else ""
-        if not takes_text and not (self._hearing.has_speech and self._hearing.is_whole):
-            question = ""
-        past = turns.history(without_question=bool(question), with_results=not takes_text)
+        is_asked = takes_text or (self._hearing.has_speech and self._hearing.is_whole)
+        after = 0 if takes_text else self._soundless
+        asked = unanswered(turns.records, after=after) if is_asked and not note and not calls.running else []
+        past = retold(turns.records, without=asked, with_results=not takes_text)
         opening = self._wording.opening((*self._plan.history, *past))
-        words = note or question
+        words = note or " ".join(record.text() for record in asked)
         self._asks = bool(words)
-        if not words:
+        if not words or not takes_text:
             return opening
         turns.hide(words)
-        return (*opening, *self._wording.typed_turn(words)) if takes_text else opening
+        return (*opening, *self._wording.typed_turn(words))
 
     def _accept(self) -> None:
         if self._tried_until:

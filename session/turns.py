@@ -35,7 +35,6 @@ from s2s.events import (
     UserSpeechEnd,
     UserSpeechStart,
 )
-from s2s.limits import RELAXED
 from session.effects import Effect, Emit, Flush
 from session.events import (
     HistoryTurn,
@@ -49,8 +48,9 @@ from session.events import (
     UserSpeechEnded,
     UserSpeechStarted,
 )
-from session.history import replayable
+from session.own_words import OwnWords
 from session.queues import PlaybackQueue
+from session.retelling import retold, unanswered
 from session.speaker import NOBODY_SPEAKS, TRANSITIONS, Mute, Signal, Speaker
 from session.turn_record import TurnRecord
 from session.unconfirmed import Unconfirmed, normalised
@@ -66,8 +66,6 @@ HUNG_AFTER_TEXT_SECONDS = 10.0
 """The same after a typed turn or the result of a tool: it reads, so that no write ever fails, and is stuck."""
 MS_PER_CHARACTER = 65.0
 """Ordinary speech, to guess how much of a sentence has come when its stream died in the middle."""
-OWN_WORDS_LIMIT = 8
-"""Texts of ours that the model may repeat as the user's, and that are remembered for that."""
 BLOCKS_LIMIT = 16
 """Blocks of the model that are remembered at once: there is one at a time in practice, and a confused model must not fill memory."""
 
@@ -108,9 +106,11 @@ class TurnTracker:
         self._assistant: TurnRecord | None = None
         self._last_assistant: TurnRecord | None = None
         self._unconfirmed = Unconfirmed()
+        self._left_at = 0
+        """The latest turn when a stream was left: what that one tells late was said until then."""
         self._blocks: dict[str, ContentStarted] = {}
         self._mute = Mute.NOTHING
-        self._own_words: deque[str] = deque(maxlen=OWN_WORDS_LIMIT)
+        self._own_words = OwnWords()
         self.hung_at: float | None = None
         """When a model that owes an answer and has begun none is stuck; None while it owes none."""
 
@@ -134,11 +134,11 @@ class TurnTracker:
             case AudioOutput():
                 return self._speech(event)
             case ContentStarted():
-                return self._block_started(event, now)
+                return self._block_started(event, now, is_late=is_late)
             case TextOutput():
                 return self._text(event, now, is_late=is_late)
             case ContentEnded():
-                return self._block_ended(event, now)
+                return self._block_ended(event, now, is_late=is_late)
             case ToolUse():
                 return self._tool_called(event)
             case UserSpeechStart():
@@ -202,7 +202,8 @@ class TurnTracker:
 
     def visible(self, event: TextOutput) -> TextOutput:
         """Return the event without what nobody shall read."""
-        text = "" if normalised(event.content) in self._own_words else self._clean(event.content)
+        is_ours = self._own_words.holds(event.content, is_users=self._role(event) is Role.USER)
+        text = "" if is_ours else self._clean(event.content)
         if text == event.content:
             return event
         return TextOutput(event.session_id, event.prompt_name, event.completion_id, event.content_id, event.role, text)
@@ -222,38 +223,9 @@ class TurnTracker:
         turn.heard_ms = None
         return history
 
-    def history(self, *, without_question: bool = False, with_results: bool = False) -> tuple[HistoryTurn, ...]:
-        """Return the conversation as a new stream can be told it.
-
-        Args:
-            without_question: leave out what `question` returns.
-            with_results: also tell what tools returned that the assistant has said nothing about.
-        """
-        left_out = self._question() if without_question else []
-        told: list[HistoryTurn] = []
-        tells_results = with_results
-        for record in reversed(self.records):
-            if record.is_refused or record in left_out or not (text := record.text()):
-                continue
-            if record.role is not Role.TOOL:
-                told.append(HistoryTurn(record.role, text))
-            elif tells_results:
-                told.append(HistoryTurn(Role.USER, text))
-            tells_results |= record.role is Role.ASSISTANT
-        return replayable(reversed(told), RELAXED)
-
-    def question(self) -> str:
-        """Return what the user said last and got no answer to; empty when nothing is owed."""
-        return " ".join(text for record in self._question() if (text := record.text()))
-
-    def _question(self) -> list[TurnRecord]:
-        found: list[TurnRecord] = []
-        for record in reversed(self.records):
-            if record.role is Role.ASSISTANT and (record.heard_ms is not None or record.text()):
-                break
-            if record.role is Role.USER and not record.is_refused:
-                found.insert(0, record)
-        return found
+    def history(self) -> tuple[HistoryTurn, ...]:
+        """Return the conversation as a new stream can be told it."""
+        return retold(self.records)
 
     def asked(self, now: float) -> None:
         """Note that the model has been given something in words to answer."""
@@ -262,7 +234,11 @@ class TurnTracker:
 
     def hide(self, text: str) -> None:
         """Take a text for ours, and not the user's, if the model repeats it."""
-        self._own_words.append(normalised(text))
+        self._own_words.hide(text)
+
+    def sound_again(self) -> None:
+        """Note that another stream is sent the sound of the question, which it writes again."""
+        self._own_words.sound_again(" ".join(record.text() for record in unanswered(self.records)))
 
     def expects(self, now: float) -> None:
         """Note that what the user said may be on its way to another stream."""
@@ -321,15 +297,15 @@ class TurnTracker:
         self._signal(Signal.USER_STARTED)
         return [*effects, Emit(UserSpeechStarted(self._user_turn().number))]
 
-    def _block_started(self, block: ContentStarted, now: float) -> list[Effect]:
+    def _block_started(self, block: ContentStarted, now: float, *, is_late: bool) -> list[Effect]:
         if len(self._blocks) >= BLOCKS_LIMIT:
             self._blocks.pop(next(iter(self._blocks)))
         self._blocks[block.content_id] = block
         if block.role is not Role.USER and block.stage is not Stage.FINAL:  # a FINAL text is of an answer that was spoken before
-            if self._mute is not Mute.TURN:
+            if not is_late and self._mute is not Mute.TURN:
                 self.hung_at = None
                 self._own_words.clear()  # what is repeated is repeated before the answer
-            elif self.hung_at is not None:  # the rest of what nobody wants any more is no answer to what was typed since
+            elif self.hung_at is not None:  # the rest of an answer is none to what was asked since
                 self.hung_at = now + HUNG_AFTER_TEXT_SECONDS
         if block.type is not ContentType.AUDIO:
             return []
@@ -355,9 +331,9 @@ class TurnTracker:
 
     def _text(self, event: TextOutput, now: float, *, is_late: bool) -> list[Effect]:
         block = self._blocks.get(event.content_id)
-        role = block.role if block else event.role
+        role = self._role(event)
         if role is Role.ASSISTANT and is_interrupted_marker(event.content):
-            return self._interrupted_by_model(now)
+            return self._interrupted_by_model(now, is_late=is_late)
         text = self._clean(event.content).strip()
         if role is Role.USER:
             self._due_until = now + ANSWER_SECONDS
@@ -367,12 +343,16 @@ class TurnTracker:
         if block is not None and block.stage is Stage.SPECULATIVE:
             self._due_until = now + ANSWER_SECONDS
             return self._planned(text)
-        turn = self._unconfirmed.turn_of(text, self.records, is_late=is_late)
+        turn = self._unconfirmed.turn_of(text, self.records, self._left_at if is_late else self._number)
         if turn is None and is_late:  # it was said after the stream had been left, and nobody heard it
             return []
         turn = turn or self._last_assistant or self._assistant_turn()
         turn.final.append(text)
         return [Emit(TranscriptUpdated(turn.number, Role.ASSISTANT, Stage.FINAL, text))]
+
+    def _role(self, event: TextOutput) -> Role | None:
+        block = self._blocks.get(event.content_id)
+        return block.role if block else event.role
 
     def _planned(self, text: str) -> list[Effect]:
         muted = self._last_assistant if self._mute is Mute.TURN else None
@@ -386,21 +366,16 @@ class TurnTracker:
     def _user_said(self, text: str, now: float) -> list[Effect]:
         if self._mute is Mute.TURN:
             self._mute = Mute.NOTHING
-        if not text or self._is_ours(text) or self._is_echo(text):
+        if not text or self._own_words.repeats(text) or self._is_echo(text):
             return []
-        turn = self._user_turn()  # an answer that has called tools alone ends here
-        if self.speaker in NOBODY_SPEAKS and self._assistant is None:
-            self.hung_at = now + HUNG_SECONDS
+        if self.speaker in NOBODY_SPEAKS and (self._assistant is None or not self._assistant.has_begun):
+            self.hung_at = now + HUNG_SECONDS  # also beside a tool: the stream that called it may be gone
+        if self._own_words.is_heard_again(text):
+            return []
+        turn = self._user_turn()
         turn.final.append(text)
         self.texts += 1
         return [Emit(TranscriptUpdated(turn.number, Role.USER, Stage.FINAL, text))]
-
-    def _is_ours(self, text: str) -> bool:
-        """Tell whether the text repeats one that `hide` announced; each repeats once."""
-        if (said := normalised(text)) not in self._own_words:
-            return False
-        self._own_words.remove(said)
-        return True
 
     def _is_echo(self, text: str) -> bool:
         """Tell whether the text repeats one that the user typed and that was not answered yet; each repeats once."""
@@ -413,10 +388,10 @@ class TurnTracker:
                 return True
         return False
 
-    def _block_ended(self, event: ContentEnded, now: float) -> list[Effect]:
+    def _block_ended(self, event: ContentEnded, now: float, *, is_late: bool) -> list[Effect]:
         block = self._blocks.pop(event.content_id, None)
         if event.stop_reason is StopReason.INTERRUPTED and (block is None or block.role is Role.ASSISTANT):
-            return self._interrupted_by_model(now)
+            return self._interrupted_by_model(now, is_late=is_late)
         if event.type is ContentType.AUDIO and event.stop_reason is StopReason.END_TURN:
             self._mute = Mute.NOTHING
             return self._assistant_stopped()
@@ -435,7 +410,7 @@ class TurnTracker:
         Args:
             speaks: whether the old one goes on with its answer.
         """
-        self._unconfirmed.leave(self._number)
+        self._left_at = self._number
         if speaks:
             return []
         self._blocks.clear()
@@ -478,9 +453,11 @@ class TurnTracker:
         self._signal(Signal.TOOL_CALLED)
         return [*effects, Emit(ToolStarted(turn.number, use.tool_use_id, use.tool_name, use.content))]
 
-    def _interrupted_by_model(self, now: float) -> list[Effect]:
+    def _interrupted_by_model(self, now: float, *, is_late: bool) -> list[Effect]:
         """The service's word counts even if our clock believes that everything was heard: the listener may be behind it."""
         turn = self._last_spoken()
+        if is_late and turn is not None and turn.number > self._left_at:  # the next stream's answer
+            return []
         if turn is None or turn.heard_ms is not None:
             self._mute = Mute.NOTHING if self._mute is Mute.TURN else self._mute
             return []

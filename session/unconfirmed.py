@@ -20,8 +20,6 @@ class Unconfirmed:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[TurnRecord, str]] = deque(maxlen=TEXTS_LIMIT)
-        self._left_at = 0
-        """The latest turn when a stream was left: what that one confirms was said until then."""
 
     def planned(self, turn: TurnRecord, text: str) -> None:
         """Take note of a text that was planned."""
@@ -31,11 +29,7 @@ class Unconfirmed:
         """Wait for none any more."""
         self._waiting.clear()
 
-    def leave(self, number: int) -> None:
-        """Take note that a stream was left in this turn."""
-        self._left_at = number
-
-    def turn_of(self, text: str, records: Sequence[TurnRecord], *, is_late: bool = False) -> TurnRecord | None:
+    def turn_of(self, text: str, records: Sequence[TurnRecord], until: int) -> TurnRecord | None:
         """Find the turn that a FINAL text belongs to: the one that planned it, else the oldest that still waits for its text.
 
         A planned text can have several sentences with a FINAL text for each; what is left of it goes on waiting.
@@ -43,11 +37,10 @@ class Unconfirmed:
         Args:
             text: as the model says it.
             records: all turns. A stream that was left confirms after the next one has begun to: then no text waits, and the turn is known.
-            is_late: whether the stream that was left says it, which knows nothing of later turns.
+            until: number of the latest turn that whoever says it knows of: a stream that was left knows nothing of later ones.
         """
         said = normalised(text)
-        known = [turn for turn in records if turn.number <= self._left_at] if is_late else records
-        waits = sum(turn.number <= self._left_at for turn, _ in self._waiting) if is_late else len(self._waiting)
+        waits = sum(turn.number <= until for turn, _ in self._waiting)
         for index, (turn, waiting) in enumerate(islice(self._waiting, waits)):
             if waiting.startswith(said):
                 for _ in range(index + 1):
@@ -55,7 +48,7 @@ class Unconfirmed:
                 if len(waiting) > len(said):
                     self._waiting.appendleft((turn, waiting.removeprefix(said)))
                 return turn
-        for turn in reversed(known):
-            if text not in turn.final and any(said in normalised(planned) for planned in turn.planned):
+        for turn in reversed(records):
+            if turn.number <= until and text not in turn.final and any(said in normalised(planned) for planned in turn.planned):
                 return turn
         return self._waiting.popleft()[0] if waits else None

@@ -6,6 +6,7 @@ everything that happens in it: `python -m tests.session.simulated_call NUMBER` p
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import assert_never
@@ -145,6 +146,9 @@ class SimulatedCall:
         self._finished: set[str] = set()
         self._asked: list[str] = []
         """Questions that the caller was shown as understood, as words."""
+        self._untold: set[int] = set()
+        """Questions that the latest stream was not told: it is to hear their sound."""
+        self._lost_ms = 0.0
         self._is_over = False
         self._ended: SessionEnded | None = None
 
@@ -229,6 +233,8 @@ class SimulatedCall:
             case Route(generation, first):
                 self._uplink.put_first(first)
                 assert generation is None or self._streams[generation].is_alive, "never sent on a dead stream"
+                if generation == self._opened:
+                    self._check_sound(first)
                 self._route = generation
                 self._send()
             case KeepAudio():
@@ -362,9 +368,18 @@ class SimulatedCall:
         assert asked == sorted(asked), f"questions in order: {asked}"  # one that was cut by a change of streams comes in two parts
         assert answered == sorted(set(answered)), f"answers once and in order: {answered}"
         latest = self._asked[-REMEMBERED_QUESTIONS:]
-        wanted = {int(word[1:]) for word in (latest if self._has_marks else latest[:-1])}  # the last is sent again as sound
-        if not self._model.invalid:  # else it may have been the length of the past, and less is told
-            assert wanted <= set(asked), f"{sorted(wanted - set(asked))} forgotten"
+        self._untold = {int(word[1:]) for word in latest} - set(asked)
+        if self._model.invalid:  # it may have been the length of the past, and less is told
+            self._untold.clear()
+        assert not self._untold or not self._has_marks, f"{sorted(self._untold)} forgotten"
+
+    def _check_sound(self, first: Sequence[Send]) -> None:
+        """What the user asked and a stream was not told it is sent as sound, unless that was too long ago, and counted as lost."""
+        sound = b"".join(event.pcm[: HEAD.size] for group in first for event in group.events if isinstance(event, AudioInput))
+        forgotten = self._untold - {utterance for _, utterance in HEAD.iter_unpack(sound)}
+        lost_ms, self._lost_ms = self._lost_ms, self.machine._hearing.lost_ms
+        assert not forgotten or self._lost_ms > lost_ms, f"{sorted(forgotten)} forgotten"
+        self._untold.clear()
 
     def _check_failure(self, failure: SessionFailed) -> None:
         """A session fails only when nothing could be done, or enough was tried."""

@@ -7,9 +7,9 @@ from itertools import cycle, islice
 import pytest
 
 from s2s.errors import Remedy
-from s2s.events import OutputEvent, Stage, StopReason
+from s2s.events import OutputEvent, Stage, StopReason, TextInput
 from session.continuation import RENEW_SECONDS
-from session.effects import Begin, ModelEvent, OpenStream, StreamFailed, StreamOpened, Tick
+from session.effects import Begin, Effect, ModelEvent, OpenStream, Route, StreamFailed, StreamOpened, Tick, ToolDone
 from session.events import Interrupt, SendAudio, TranscriptUpdated
 from tests.session.doubles import PLAN, Conversation, Nova
 
@@ -129,3 +129,63 @@ def test_a_stream_that_does_not_say_whom_it_hears_is_not_left_before_it_has_unde
 
     assert meanwhile == [1]
     assert openings(talk) == [1, 2]
+
+
+def without_text() -> tuple[Conversation, Nova]:
+    """Return a conversation with a model that is sent the sound of a question again, because it takes no text."""
+    talk, nova = Conversation(replace(PLAN, takes_text=False)), Nova()
+    talk.give(Begin())
+    talk.give(StreamOpened(1))
+    hears(talk, STILL, 1.0)
+    return talk, nova
+
+
+def asks(talk: Conversation, nova: Nova, text: str) -> None:
+    hears(talk, VOICE, 1.0)
+    hears(talk, STILL, 1.0)
+    talk.says(*nova.user(text))
+
+
+def told(talk: Conversation, effects: list[Effect]) -> str:
+    """Return all that the stream is told that is opened when the present one dies."""
+    (opening,) = [effect.opening for effect in effects if isinstance(effect, OpenStream)]
+    return " ".join(event.content for event in opening if isinstance(event, TextInput))
+
+
+def test_a_question_that_a_tool_was_called_for_is_remembered_when_only_the_sound_of_a_later_one_is_kept() -> None:
+    talk, nova = without_text()
+    asks(talk, nova, "One?")
+    talk.says(*nova.calls("tool-1"))
+    hears(talk, STILL, 1.0)
+    asks(talk, nova, "Two?")
+    talk.give(ToolDone("tool-1", "{}", None, 5))
+    dies = talk.give(StreamFailed(1, "model_lost", Remedy.RESUME))
+
+    assert "One?" in told(talk, dies)
+    assert "Two?" not in told(talk, dies), "its sound is sent"
+
+
+def test_a_question_that_a_tool_was_called_for_is_remembered_while_the_user_says_something_that_has_no_text_yet() -> None:
+    talk, nova = without_text()
+    asks(talk, nova, "One?")
+    talk.says(*nova.calls("tool-1"))
+    talk.give(ToolDone("tool-1", "{}", None, 5))
+    hears(talk, STILL, 1.0)
+    hears(talk, VOICE, 1.0)
+
+    assert "One?" in told(talk, talk.give(StreamFailed(1, "model_lost", Remedy.RESUME)))
+
+
+def test_two_questions_whose_sound_is_sent_again_are_noted_once_however_the_next_stream_writes_them_down() -> None:
+    for again in (["One?", "Two?"], ["One? Two?"]):
+        talk, nova = without_text()
+        asks(talk, nova, "One?")
+        asks(talk, nova, "Two?")
+        dies = talk.give(StreamFailed(1, "model_lost", Remedy.RESUME))
+        taken = talk.give(StreamOpened(2))
+        says(talk, 2, [event for text in again for event in nova.user(text)])
+
+        (route,) = [effect for effect in taken if isinstance(effect, Route)]
+        assert "One?" not in told(talk, dies)
+        assert sum(group.audio_ms for group in route.first) > 3_500, "the sound of both"
+        assert texts(talk) == ["One? Two?"]
