@@ -122,16 +122,21 @@ class LeftStream:
         self.close_at = NEVER
         self.speaks = False
         """Whether it goes on with an answer."""
-        self._blocks: set[str] = set()
+        self._confirmed: set[str] = set()
+        """Blocks of texts of what was said."""
+        self._planned: set[str] = set()
+        """Blocks of texts of what it goes on to say."""
 
     def leave(self, generation: int, now: float, *, speaks: bool = False) -> None:
         """Take note that this stream was left."""
         self.generation, self.close_at, self.speaks = generation, now + LINGER_SECONDS, speaks
-        self._blocks.clear()
+        self._confirmed.clear()
+        self._planned.clear()
 
     def hush(self) -> None:
         """Take note that nobody wants to hear more of its answer."""
         self.speaks = False
+        self._planned.clear()
 
     def forget(self) -> None:
         """Take note that it is closed."""
@@ -147,11 +152,11 @@ class LeftStream:
             case AudioOutput():
                 return self.speaks
             case ContentStarted(role=Role.ASSISTANT) if self.speaks or event.stage is Stage.FINAL:
-                self._blocks.add(event.content_id)
+                (self._confirmed if event.stage is Stage.FINAL else self._planned).add(event.content_id)
                 return True
             case TextOutput():
-                return event.content_id in self._blocks
+                return event.content_id in self._confirmed | self._planned
             case ContentEnded():
-                return event.content_id in self._blocks or (self.speaks and event.type is ContentType.AUDIO)
+                return event.content_id in self._confirmed | self._planned or (self.speaks and event.type is ContentType.AUDIO)
             case _:
                 return False

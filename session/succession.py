@@ -102,14 +102,13 @@ class Succession:
         """Change the stream, if one is due."""
         if self._hearing.first != self._sound_from:
             self._sound_from, self._soundless = self._hearing.first, self._turns.number
-        left = self._streams.left
-        if left.speaks and self._turns.speaker is not Speaker.ASSISTANT_SPEAKING:  # the user interrupts, or the answer is over
-            left.hush()
+        # The user interrupts, or the answer is over.
+        silenced = self._silence_left() if self._turns.speaker is not Speaker.ASSISTANT_SPEAKING else []
         if not self._streams.wants_next(now, lambda: self._moment(now, listens=True)):
-            return []
+            return silenced
         if self._turns.awaits_answer(now):
             self._calls.lost()  # by force, before the model used them
-        return self._streams.change(self._turns.texts, self._compose)
+        return [*silenced, *self._streams.change(self._turns.texts, self._compose)]
 
     def opened(self, generation: int, signed_for_seconds: float | None, now: float) -> list[Effect]:
         """Let the stream that was accepted take over, unless nobody waits for it any more."""

@@ -411,14 +411,11 @@ class TurnTracker:
             speaks: whether the old one goes on with its answer.
         """
         self._left_at = self._number
-        if speaks:
-            return []
-        self._blocks.clear()
-        self._mute = Mute.NOTHING
-        return [*self._user_stopped(), *(self._assistant_stopped() if self._assistant is not None else [])]
+        return [] if speaks else self._cut_off()
 
     def left_silenced(self) -> list[Effect]:
         """Note that nothing more comes of the answer that the old stream went on with."""
+        self._mute = Mute.NOTHING  # else the next stream's answer would not be heard
         self._blocks = {content_id: block for content_id, block in self._blocks.items() if block.type is not ContentType.AUDIO}
         return self._assistant_stopped() if self.speaker is Speaker.ASSISTANT_SPEAKING else []
 
@@ -431,7 +428,12 @@ class TurnTracker:
             if is_open and turn.planned and turn.spoken_ms[-1]:
                 turn.spoken_ms[-1] = max(turn.spoken_ms[-1], MS_PER_CHARACTER * len(turn.planned[-1]))
         self._unconfirmed.clear()
-        return self.stream_left()
+        return self._cut_off()
+
+    def _cut_off(self) -> list[Effect]:
+        self._blocks.clear()
+        self._mute = Mute.NOTHING
+        return [*self._user_stopped(), *(self._assistant_stopped() if self._assistant is not None else [])]
 
     def _user_stopped(self) -> list[Effect]:
         if self.speaker is not Speaker.USER_SPEAKING:

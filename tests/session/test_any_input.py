@@ -18,12 +18,15 @@ from s2s.events import (
     ContentEnded,
     ContentStarted,
     ContentType,
+    Endpointing,
+    InferenceConfiguration,
     OutputEvent,
     Role,
     Stage,
     StopReason,
     TextOutput,
     TokenCounts,
+    ToolSpec,
     ToolUse,
     UnknownEvent,
     UsageEvent,
@@ -45,7 +48,9 @@ from session.effects import (
     OpenStream,
     Overflowed,
     Park,
+    Replan,
     Route,
+    Stay,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -53,12 +58,12 @@ from session.effects import (
     ToolDone,
 )
 from session.errors import SessionError
-from session.events import End, Interrupt, ReportPlayback, SendAudio, SendText, SessionEnded, Start, StopAudio
+from session.events import End, EndReason, Interrupt, ReportPlayback, SendAudio, SendText, SessionEnded, Start, StopAudio
 from session.life_cycle import LIFE_CYCLE, State
 from session.machine import SessionMachine
 from session.speaker import Speaker
 from session.streams import Life
-from tests.session.doubles import INTERRUPTED_MARKER, OUTPUT_HERTZ, speech
+from tests.session.doubles import INTERRUPTED_MARKER, LOOK_UP, OUTPUT_HERTZ, speech
 from tests.session.simulated_call import SimulatedCall
 
 IDS = ("stream", "prompt", "completion")
@@ -70,6 +75,9 @@ SHARE = 1 / 200
 """Of the inputs of a conversation, before how many others are tried."""
 SAMPLE = 25
 """How many others, where all of them have been tried in such a state before."""
+
+OWN_TOOL = ToolSpec("getNews", "Tell the news.", '{"type":"object"}')
+"""Of a client."""
 
 EVENTS: list[OutputEvent] = [
     CompletionStart(*IDS),
@@ -101,6 +109,12 @@ OTHERS: list[Input] = [
     Park(),
     Broken("ref"),
     *(Drain(seconds) for seconds in (-1.0, 0.0, 30.0)),
+    Drain(30.0, reason=EndReason.TOKEN_EXPIRED),
+    *(Stay(reason) for reason in (EndReason.TOKEN_EXPIRED, EndReason.SERVER_LEAVING)),
+    *(
+        Replan(Start(client_tools=tools), "lupe", "Sell shoes.", InferenceConfiguration(), endpointing, tools, (LOOK_UP, *tools))
+        for tools, endpointing in (((), None), ((OWN_TOOL,), Endpointing.HIGH))
+    ),
     *(ClientLost(seconds, samples) for seconds, samples in ((0.0, 0), (30.0, 4_800))),
     ClientBack(0),
     ClientBack(4_800),

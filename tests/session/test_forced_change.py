@@ -16,6 +16,7 @@ from s2s.events import (
     InputEvent,
     OutputEvent,
     Role,
+    Stage,
     StopReason,
     TextContentStart,
     TextInput,
@@ -37,9 +38,11 @@ from session.effects import (
     ToolDone,
 )
 from session.events import (
+    Interrupt,
     Interrupted,
     ModelOutput,
     SendAudio,
+    SendText,
     SessionEvent,
     SpeechChunk,
     SpeechEnded,
@@ -117,6 +120,38 @@ def test_an_answer_in_which_its_stream_is_changed_is_heard_to_its_end() -> None:
     assert isinstance(goes_on[-1], SpeechEnded)
     assert talk.machine.turns.speaker is Speaker.LISTENING
     assert says_to(talk, 1, *nova.speaks(500)) == []
+
+
+def test_the_answer_to_what_was_typed_over_the_rest_of_one_of_the_stream_before_is_heard() -> None:
+    talk, _ = speaking()
+    forced(talk)
+    talk.give(SendText("Stop. What time is it?"))
+    other = Nova()
+
+    assert speech_of(says_to(talk, 2, *other.plans("Noon."), *other.speaks(600))) == 600
+
+
+def test_a_sentence_that_was_about_to_come_when_the_user_stopped_the_stream_before_is_no_turn() -> None:
+    talk, nova = speaking()
+    forced(talk)
+    begins, *rest = nova.plans("And more.")
+    says_to(talk, 1, *nova.closes_audio(), begins)
+    talk.give(Interrupt())
+
+    assert says_to(talk, 1, *rest, *nova.speaks(500)) == []
+    assert talk.machine.turns.speaker is Speaker.LISTENING
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_the_stream_before_does_not_interrupt_the_answer_of_the_next(*, is_marked: bool) -> None:
+    talk, nova = speaking()
+    forced(talk)
+    other = Nova()
+    says_to(talk, 2, *other.user("And now?"), *other.plans("Second answer."), *other.opens_audio(), *other.audio(300))
+    late = nova.marker() if is_marked else nova.text(Role.ASSISTANT, Stage.FINAL, "A long answer.", stop=StopReason.INTERRUPTED)
+
+    assert not [event for event in says_to(talk, 1, *late) if isinstance(event, Interrupted)]
+    assert speech_of(says_to(talk, 2, *other.audio(300), *other.closes_audio(StopReason.END_TURN))) == 300
 
 
 def test_an_answer_of_the_old_stream_ends_when_the_next_one_begins_to_speak() -> None:
