@@ -79,7 +79,7 @@ class Admin:
 
     async def _get_next(self, request: web.Request) -> web.Response:
         check_query(request)
-        return answer(self._control.plan.as_json())
+        return answer(self._control.plan().as_json())
 
     async def _put_next(self, request: web.Request) -> web.Response:
         check_query(request)

@@ -35,7 +35,7 @@ _LEAF_DAYS = 30
 
 
 def server_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return a TLS context for servers that offers `h2` alone, and the file of the authority that signed its certificate.
+    """Return a TLS context for servers that offers `h2` and `http/1.1`, and the file of the authority that signed its certificate.
 
     Args:
         directory: where the authority is kept; made when missing, and used again when it is there.
@@ -53,7 +53,7 @@ def server_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
         context.load_cert_chain(leaf)
     finally:
         leaf.unlink(missing_ok=True)
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(["h2", "http/1.1"])
     return context, ca_file
 
 

@@ -8,7 +8,7 @@ from nova_sonic_local.faults import parse_faults
 from nova_sonic_local.journal import Direction, Row, StreamLog
 from nova_sonic_local.record import row_line
 from nova_sonic_local.service import Service
-from nova_sonic_local.upcoming import MOST_TIMES, NextPlan
+from nova_sonic_local.upcoming import MOST_TIMES, NextPlan, Operation
 
 
 class NoSuchStreamError(LookupError):
@@ -39,10 +39,9 @@ class Control:
         """The name of the brain of streams that ask for none."""
         return self._service.casting.usual
 
-    @property
-    def plan(self) -> NextPlan:
-        """What the next streams get."""
-        return self._service.upcoming.plan
+    def plan(self, operation: Operation = Operation.NOVA_SONIC) -> NextPlan:
+        """Return what the next streams, or requests of another operation, get."""
+        return self._service.upcoming.plan(operation)
 
     def streams(self) -> list[dict[str, object]]:
         """Return the live streams and the last ones that ended, the oldest first."""
@@ -78,13 +77,14 @@ class Control:
         stream.inject(faults)
         return log.summary()
 
-    async def plan_next(self, brain: str = "", faults: str = "", times: int = 1) -> NextPlan:
+    async def plan_next(self, brain: str = "", faults: str = "", times: int = 1, operation: Operation = Operation.NOVA_SONIC) -> NextPlan:
         """Plan what the next streams get, in place of an earlier plan.
 
         Args:
             brain: name[:scenario]; empty for the usual one.
             faults: empty for the usual ones.
             times: for how many streams; 0 takes an earlier plan back.
+            operation: whose streams or requests they are.
 
         Raises:
             ValueError: there is no such brain, scenario or fault, or the number is out of range.
@@ -93,8 +93,8 @@ class Control:
             raise ValueError(f"times must be 0 to {MOST_TIMES}")
         parse_faults(faults)
         await self._service.casting.cast(brain)
-        self._service.upcoming.plan = NextPlan(brain, faults, times) if times else NextPlan()
-        return self.plan
+        self._service.upcoming.set(NextPlan(brain, faults, times) if times else NextPlan(), operation)
+        return self.plan(operation)
 
     async def reset(self) -> None:
         """End all streams, and forget transcripts, counters and plans."""

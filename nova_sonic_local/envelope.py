@@ -24,10 +24,12 @@ class Envelope:
     Args:
         check: off takes bare messages too.
         chain: what the signatures must be; needed by the strict check alone.
+        event_type: of the events that there may be.
     """
 
-    def __init__(self, check: SignatureCheck, chain: MessageChain | None = None) -> None:
+    def __init__(self, check: SignatureCheck, chain: MessageChain | None = None, event_type: str = "chunk") -> None:
         self._check = check
+        self._event_type = event_type
         self._chain = chain
         self._decoder = MessageDecoder()
 
@@ -35,7 +37,7 @@ class Envelope:
         """Take bytes and yield the payload of each event, and None for the signed empty message that ends the input.
 
         Raises:
-            Refused: not event-stream messages, or no `chunk` events.
+            Refused: not event-stream messages, or no events of this type.
             SignatureError: a signature is missing or wrong.
         """
         try:
@@ -49,15 +51,14 @@ class Envelope:
         if signature is None:
             if self._check is not SignatureCheck.OFF:
                 raise SignatureError("MissingAuthenticationTokenException", "Missing Authentication Token")
-            return _payload(message)
+            return self._payload(message)
         if self._chain is not None:
             date = message.value(":date")
             if not isinstance(date, int) or self._chain.sign(date, message.payload) != signature:
                 raise SignatureError("InvalidSignatureException", MISMATCH)
-        return _payload(decode_message(message.payload)) if message.payload else None
+        return self._payload(decode_message(message.payload)) if message.payload else None
 
-
-def _payload(message: Message) -> bytes:
-    if message.value(":message-type") != "event" or message.value(":event-type") != "chunk":
-        raise Refused(Refusal.UNPARSABLE)
-    return message.payload
+    def _payload(self, message: Message) -> bytes:
+        if message.value(":message-type") != "event" or message.value(":event-type") != self._event_type:
+            raise Refused(Refusal.UNPARSABLE)
+        return message.payload

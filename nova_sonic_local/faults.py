@@ -286,9 +286,11 @@ EVENT_NAMES = frozenset(
     {
         *("sessionStart", "promptStart", "contentStart", "textInput", "audioInput", "toolResult", "contentEnd", "promptEnd", "sessionEnd"),
         *("completionStart", "textOutput", "audioOutput", "toolUse", "usageEvent", "userSpeechStart", "userSpeechEnd", "completionEnd"),
+        *("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"),
+        *("AudioEvent", "TranscriptEvent"),
     }
 )
-"""Of both sides (Amazon Nova user guide, "Handling input events" and "Handling output events")."""
+"""Of both sides (Amazon Nova user guide, "Handling input events" and "Handling output events"), of ConverseStream, and of Transcribe."""
 _BY_NAME = {fault.value: fault for fault in Fault}
 _MOMENT = re.compile(r"(?P<count>\d+(?:\.\d+)?)?(?P<unit>[A-Za-z]*)")
 

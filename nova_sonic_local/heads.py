@@ -14,6 +14,9 @@ _NEEDED = frozenset({b":method", b":scheme", b":path"})
 
 type Field = tuple[bytes, bytes]
 
+VERSION = ":version"
+"""Pseudo-field of our own, which no client can send: tells the requests of HTTP/1.1 apart."""
+
 
 def flaw_of_request(fields: Iterable[Field]) -> str | None:
     """Return what is wrong with the head of a request, or None."""

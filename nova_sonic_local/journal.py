@@ -277,6 +277,7 @@ class Journal:
         self._past_out = Traffic()
         self._endings: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._calls: dict[str, Counter[str]] = {}
 
     def open(self, card: Card, observers: tuple[Observer, ...] = ()) -> StreamLog:
         """Begin the log of a stream."""
@@ -301,6 +302,10 @@ class Journal:
         """Count a request that never became a stream."""
         self._refused[code] += 1
 
+    def call(self, operation: str, ending: str) -> None:
+        """Count a request of another operation than Nova Sonic's, by how it ended."""
+        self._calls.setdefault(operation, Counter())[ending] += 1
+
     def logs(self) -> list[StreamLog]:
         """Return the logs, the oldest stream first."""
         return sorted([*self._ended, *self._live.values()], key=lambda log: log.card.number)
@@ -324,6 +329,7 @@ class Journal:
         return {
             "streams": {"opened": self._opened, "live": len(self._live), "ended": dict(self._endings)},
             "refused": dict(self._refused),
+            "calls": {operation: dict(endings) for operation, endings in self._calls.items()},
             "in": total_in.as_json(),
             "out": total_out.as_json(),
             "dropped": {

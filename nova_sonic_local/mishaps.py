@@ -78,8 +78,11 @@ class Mishaps:
     def said(self, event: bytes, *, is_audio: bool) -> None:
         """Take note of an event to the client, given as JSON."""
         if self._schedule.is_counting:
-            name = "audioOutput" if is_audio else next(iter(orjson.loads(event)["event"]))
-            self._let_happen(self._schedule.take_output(name))
+            self.wrote("audioOutput" if is_audio else next(iter(orjson.loads(event)["event"])))
+
+    def wrote(self, name: str) -> None:
+        """Take note of something to the client that has this name."""
+        self._let_happen(self._schedule.take_output(name))
 
     def check(self) -> None:
         """Raise what ends the stream, if something does."""

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from nova_sonic_local.brains.interface import Voice
 from nova_sonic_local.casting import Casting, choose_voice
 from nova_sonic_local.certificates import server_context
 from nova_sonic_local.clock import Clock, LoopClock
 from nova_sonic_local.control import Control
+from nova_sonic_local.front import FrontProtocol
 from nova_sonic_local.http2 import Http2Protocol
 from nova_sonic_local.journal import Journal
 from nova_sonic_local.options import Options
@@ -20,6 +21,9 @@ from nova_sonic_local.record import Recorder
 from nova_sonic_local.service import Service
 from nova_sonic_local.stream import House
 from nova_sonic_local.version import VERSION
+
+if TYPE_CHECKING:
+    from nova_sonic_local.http1 import Http1Server
 
 BACKLOG = 2048
 """Connections that may wait to be accepted; with asyncio's 100, five hundred clients that return at once stall for seconds."""
@@ -40,7 +44,8 @@ class NovaSonicLocal:
         self.options = options or Options()
         self._clock = clock
         self._open = contextlib.AsyncExitStack()
-        self._connections: set[Http2Protocol] = set()
+        self._connections: set[Http2Protocol | FrontProtocol] = set()
+        self._first: Http1Server | None = None
         self._service: Service | None = None
         self._ca_file: Path | None = None
         self._voice: Voice | None = None
@@ -184,13 +189,26 @@ class NovaSonicLocal:
         stack.push_async_callback(asyncio.to_thread, recorder.stop)
         return recorder
 
-    def _protocol_factory(self, service: Service) -> Callable[[], Http2Protocol]:
-        return lambda: Http2Protocol(service.accept, self._connections.add, self._connections.discard)
+    def _protocol_factory(self, service: Service) -> Callable[[], FrontProtocol]:
+        def second() -> asyncio.Protocol:
+            return Http2Protocol(service.accept, self._connections.add, self._connections.discard)
+
+        def first() -> asyncio.Protocol:
+            if self._first is None:
+                # Imported here, as the admin endpoint is: most tests need no library for HTTP/1.1.
+                from nova_sonic_local.http1 import Http1Server  # noqa: PLC0415 -- see above
+
+                self._first = Http1Server(service.accept)
+            return self._first()
+
+        return lambda: FrontProtocol(second, first, self._connections.add, self._connections.discard)
 
     async def _stop(self, server: asyncio.Server) -> None:
         server.close()
         if self._service is not None:
             await self._service.close()
+        if self._first is not None:
+            await self._first.aclose()
         for connection in list(self._connections):
             connection.go_away()
         with contextlib.suppress(TimeoutError):

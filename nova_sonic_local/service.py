@@ -1,4 +1,7 @@
-"""The operation InvokeModelWithBidirectionalStream: which requests are taken, and by which stream they are served."""
+"""The operation InvokeModelWithBidirectionalStream: which requests are taken, and by which stream they are served.
+
+Those of the services that a cascade needs go to `cascade/calls.py`.
+"""
 
 import asyncio
 import logging
@@ -11,20 +14,22 @@ from urllib.parse import unquote
 
 from h2.errors import ErrorCodes
 
+from nova_sonic_local.admission import open_envelope
+from nova_sonic_local.cascade.calls import Calls, find_route
 from nova_sonic_local.casting import HEADER as BRAIN_HEADER
 from nova_sonic_local.casting import Cast, Casting, CastingError
 from nova_sonic_local.ending import end_stream
-from nova_sonic_local.envelope import Envelope, SignatureCheck
 from nova_sonic_local.exchange import Exchange
 from nova_sonic_local.faults import HEADER as FAULT_HEADER
 from nova_sonic_local.faults import FaultPlan, parse_faults
+from nova_sonic_local.heads import VERSION
 from nova_sonic_local.ids import Ids
 from nova_sonic_local.journal import Card, Journal
 from nova_sonic_local.models import Model, find_model
 from nova_sonic_local.record import Recorder
 from nova_sonic_local.refusals import HTTP_FORM, Refusal, Refused
 from nova_sonic_local.responses import send_error
-from nova_sonic_local.signing import MISMATCH, MessageChain, SignatureError, parse_authorization, sign_request
+from nova_sonic_local.signing import SignatureError
 from nova_sonic_local.stream import House, Request, Stream
 from nova_sonic_local.upcoming import Upcoming
 
@@ -81,6 +86,7 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._live: dict[int, _Live] = {}
         self._streams = 0
+        self._calls = Calls(house, casting, self.upcoming, journal)
 
     @property
     def live_streams(self) -> int:
@@ -94,7 +100,8 @@ class Service:
 
     def accept(self, exchange: Exchange) -> None:
         """Serve a request; returns at once."""
-        task = asyncio.get_running_loop().create_task(self._serve(exchange))
+        call = find_route(exchange.headers)
+        task = asyncio.get_running_loop().create_task(self._serve(exchange) if call is None else self._calls.serve(exchange, *call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -109,7 +116,8 @@ class Service:
         await self._cancel({live.task for live in streams if live.task is not None})
         for live in streams:
             live.exchange.reset(ErrorCodes.CANCEL)
-        self.upcoming = Upcoming()
+        self._calls.reset()
+        self.upcoming.forget()
         self.journal.forget()
 
     async def close(self) -> None:
@@ -157,8 +165,10 @@ class Service:
             raise _HttpRefusal(404, "UnknownOperationException", "There is no such operation here.")
         if exchange.headers.get(":method") != "POST":
             raise _HttpRefusal(405, "UnknownOperationException", "This operation takes POST.")
+        if VERSION in exchange.headers:
+            raise _HttpRefusal(505, "HTTPVersionNotSupportedException", "Streams in both directions need HTTP/2.")
         try:
-            envelope = self._check_signature(exchange)
+            envelope = open_envelope(self._house.options, exchange.headers)
         except SignatureError as error:
             raise _HttpRefusal(403, error.code, str(error)) from error
         faults, cast = await self._plan(exchange.headers)
@@ -191,22 +201,6 @@ class Service:
 
     def _is_full(self) -> bool:
         return len(self._live) >= self._house.options.max_streams
-
-    def _check_signature(self, exchange: Exchange) -> Envelope:
-        options = self._house.options
-        if options.signatures is SignatureCheck.OFF:
-            return Envelope(options.signatures)
-        credential = parse_authorization(exchange.headers.get("authorization"))
-        if options.signatures is SignatureCheck.LENIENT:
-            return Envelope(options.signatures)
-        secret = options.secrets.get(credential.access_key)
-        if secret is None:
-            raise SignatureError("UnrecognizedClientException", "The security token included in the request is invalid.")
-        headers = {"host": exchange.headers.get(":authority", "")} | exchange.headers
-        if sign_request(credential, secret, "POST", exchange.headers[":path"], headers) != credential.signature:
-            raise SignatureError("InvalidSignatureException", MISMATCH)
-        chain = MessageChain(secret, credential.region, credential.service, credential.signature)
-        return Envelope(options.signatures, chain)
 
 
 def _telling(headers: Mapping[str, str]) -> dict[str, str]:

@@ -80,7 +80,9 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
-def sign_request(credential: Credential, secret: str, method: str, path: str, headers: Mapping[str, str]) -> str:
+def sign_request(
+    credential: Credential, secret: str, method: str, path: str, headers: Mapping[str, str], *, payload: str = STREAM_PAYLOAD
+) -> str:
     """Return the signature that a request should carry.
 
     Args:
@@ -89,6 +91,7 @@ def sign_request(credential: Credential, secret: str, method: str, path: str, he
         method: for instance POST.
         path: as on the wire, with its query; the canonical form encodes it once more.
         headers: lower-case names; `host` must be there.
+        payload: what stands for the body where x-amz-content-sha256 is not sent: its SHA-256 in hex, or the name of a stream of events.
     """
     bare, _, query = path.partition("?")
     canonical_query = "&".join(
@@ -96,7 +99,7 @@ def sign_request(credential: Credential, secret: str, method: str, path: str, he
     )
     lines = [method, quote(bare, safe="/-_.~"), canonical_query]
     lines += [f"{name}:{' '.join(headers.get(name, '').split())}" for name in credential.signed_headers]
-    lines += ["", ";".join(credential.signed_headers), headers.get("x-amz-content-sha256", STREAM_PAYLOAD)]
+    lines += ["", ";".join(credential.signed_headers), headers.get("x-amz-content-sha256", payload)]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     text = "\n".join((_ALGORITHM, headers.get("x-amz-date", ""), credential.scope, digest))
     key = signing_key(secret, credential.date, credential.region, credential.service)

@@ -1,8 +1,20 @@
-"""What was planned for the next streams, by the admin endpoint or a test."""
+"""What was planned for the next streams and requests, by the admin endpoint or a test."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 MOST_TIMES = 1_000_000
+
+
+class Operation(StrEnum):
+    """What a plan can be for."""
+
+    NOVA_SONIC = "nova_sonic"
+    """Streams of a Nova Sonic model."""
+    CONVERSE = "converse"
+    """Both forms of it."""
+    TRANSCRIBE = "transcribe"
+    POLLY = "polly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +34,26 @@ class NextPlan:
 
 
 class Upcoming:
-    """Holds the plan, and counts it down."""
+    """Holds the plan of each operation, and counts it down."""
 
     def __init__(self) -> None:
-        self.plan = NextPlan()
+        self._plans: dict[Operation, NextPlan] = {}
 
-    def take(self) -> NextPlan:
-        """Return what a stream that is opened now gets."""
-        plan = self.plan
+    def plan(self, operation: Operation = Operation.NOVA_SONIC) -> NextPlan:
+        """Return what the next streams or requests of an operation get."""
+        return self._plans.get(operation, NextPlan())
+
+    def set(self, plan: NextPlan, operation: Operation = Operation.NOVA_SONIC) -> None:
+        """Plan it, in place of an earlier plan."""
+        self._plans[operation] = plan
+
+    def take(self, operation: Operation = Operation.NOVA_SONIC) -> NextPlan:
+        """Return what a stream or request that begins now gets."""
+        plan = self.plan(operation)
         if plan.times:
-            self.plan = replace(plan, times=plan.times - 1) if plan.times > 1 else NextPlan()
+            self.set(replace(plan, times=plan.times - 1) if plan.times > 1 else NextPlan(), operation)
         return plan
+
+    def forget(self) -> None:
+        """Forget all plans."""
+        self._plans.clear()

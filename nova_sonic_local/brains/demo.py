@@ -62,7 +62,8 @@ class DemoBrain:
     async def _prepare(self) -> None:
         """Start the recogniser and let it learn the grammar before the next turn begins, so that no turn waits for it."""
         try:
-            await self._recogniser.prepare(self._grammar)
+            if self._hertz:
+                await self._recogniser.prepare(self._grammar)
         except (RecogniserUnavailable, OSError) as error:
             _log.warning("%s", error)
 

@@ -26,6 +26,7 @@ class Prompt:
     model_id: str
     voice_id: str
     input_hertz: int
+    """0 when nothing is spoken: the whole conversation is in writing."""
     output_hertz: int
     system: str
     history: Sequence[tuple[str, str]] = ()

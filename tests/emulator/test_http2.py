@@ -8,6 +8,7 @@ from h2.errors import ErrorCodes
 
 from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
 from nova_sonic_local.exchange import Exchange
+from nova_sonic_local.http2 import Http2Protocol
 from nova_sonic_local.manner import Manner
 from nova_sonic_local.options import Head, Options
 from nova_sonic_local.server import NovaSonicLocal
@@ -257,19 +258,18 @@ async def test_what_is_not_http2_is_closed(garbage: bytes) -> None:
         assert emulator.live_streams == 0
 
 
-async def test_a_tls_client_without_h2_is_closed() -> None:
+async def test_a_tls_client_without_h2_is_answered_in_http_1_1() -> None:
     async with NovaSonicLocal(ECHO) as emulator:
         context = ssl.create_default_context(cafile=str(emulator.ca_file))
         port = int(emulator.endpoint.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-        try:
-            async with asyncio.timeout(5):
-                data = await reader.read()
-        except ConnectionError:
-            data = b""
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            data = await reader.read()
         writer.close()
 
-        assert data == b""
+        assert data.startswith(b"HTTP/1.1 505 ")
+        assert b"Streams in both directions need HTTP/2." in data
 
 
 async def test_headers_that_are_no_utf8_do_no_harm() -> None:
@@ -330,6 +330,7 @@ async def test_a_client_whose_socket_is_full_gets_everything_once_it_reads() -> 
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
         connection = next(iter(emulator._connections))
+        assert isinstance(connection, Http2Protocol)
         while not connection._is_paused:  # noqa: ASYNC110 -- asyncio tells the protocol alone
             await asyncio.sleep(0)
         transport.resume_reading()
