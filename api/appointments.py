@@ -26,7 +26,7 @@ from api.appointment_shapes import (
     WANTED_STATUS,
 )
 from api.authentication import PRINCIPAL
-from api.errors import ChangedMeanwhile, ChangedSince, KeyReused, NotChangeable, NotFound, RuleBroken, SlotTaken
+from api.errors import KeyReused, NotChangeable, NotFound, RuleBroken, SlotTaken
 from api.idempotency import IDEMPOTENCY_KEY, request_id
 from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, person_name
 from api.operations import Operation, Shape, Success
@@ -34,7 +34,7 @@ from api.order_shapes import DELETED
 from api.ownership import may_see, visible_email
 from api.requests import GIVEN
 from api.schema import ListOf, Values
-from api.versions import CHANGE_REFUSALS, IF_MATCH, TRIES, etag, has_condition, require_match, versioned
+from api.versions import CHANGE_REFUSALS, IF_MATCH, etag, unless_changed, versioned
 from auth.principal import Principal
 from session.errors import Forbidden
 from storage import errors as storage_errors
@@ -103,31 +103,19 @@ async def create_appointment(request: web.Request) -> web.Response:
 async def change_appointment(request: web.Request) -> web.Response:
     """Change an appointment, if it is as the client knows it and the doctor is free."""
     clinic, body = request.app[CLINIC], request[GIVEN].body
-    for _ in range(TRIES):
-        before = await _find(request)
-        require_match(request, before.updated_at)
-        after = await _or_taken(clinic.appointments.change(_changed(before, body, request[PRINCIPAL], clinic.now()), before))
-        if after is not None:
-            message = f"Updated appointment {after.id} successfully"
-            return answer(appointment_json(after), message, headers={"ETag": etag(after.updated_at)})
-        if has_condition(request):
-            raise ChangedSince
-    raise ChangedMeanwhile
+
+    async def change(before: Appointment) -> Appointment | None:
+        return await _or_taken(clinic.appointments.change(_changed(before, body, request[PRINCIPAL], clinic.now()), before))
+
+    after = await unless_changed(request, _find, change)
+    return answer(appointment_json(after), f"Updated appointment {after.id} successfully", headers={"ETag": etag(after.updated_at)})
 
 
 async def delete_appointment(request: web.Request) -> web.Response:
     """Remove an appointment and free its time, if it is as the client knows it."""
-    clinic = request.app[CLINIC]
-    for _ in range(TRIES):
-        before = await _find(request)
-        if not request[PRINCIPAL].is_operator:
-            raise Forbidden("An appointment can be cancelled; only an operator can remove it.")
-        require_match(request, before.updated_at)
-        if await clinic.appointments.remove(before):
-            return answer({"id": before.id}, f"Deleted appointment {before.id} successfully")
-        if has_condition(request):
-            raise ChangedSince
-    raise ChangedMeanwhile
+    await unless_changed(request, _find_to_remove, request.app[CLINIC].appointments.remove)
+    appointment_id = request[GIVEN].path[ID]
+    return answer({"id": appointment_id}, f"Deleted appointment {appointment_id} successfully")
 
 
 async def _page(appointments: Appointments, query: Values, email: str | None) -> Listing[Appointment]:
@@ -162,6 +150,13 @@ async def _find(request: web.Request) -> Appointment:
     if one is None or not may_see(request[PRINCIPAL], one.patient_email):
         raise NotFound(f"There is no appointment {number}.")
     return one
+
+
+async def _find_to_remove(request: web.Request) -> Appointment:
+    appointment = await _find(request)
+    if not request[PRINCIPAL].is_operator:
+        raise Forbidden("An appointment can be cancelled; only an operator can remove it.")
+    return appointment
 
 
 def _changed(before: Appointment, body: Values, principal: Principal, now: datetime) -> Appointment:

@@ -31,14 +31,14 @@ from api.authentication import PRINCIPAL
 from api.errors import RequestError
 from api.kinds import ID
 from api.operations import Operation, Success
+from api.ownership import own_voice_session
 from api.requests import GIVEN
 from api.schema import Record
 from audio.formats import MEDIA_TYPE, MEDIA_TYPES, Format
-from auth.principal import Principal
 from publishing.interfaces import Silent
 from service.announcements import Announcements
 from service.audio_work import caller_of
-from service.errors import SessionOver, UnknownSession
+from service.errors import SessionOver
 from service.interfaces import Speech, Transcript
 from service.pipeline import Outcome, Surroundings, answer_recording
 from session.errors import InvalidAudio
@@ -72,7 +72,9 @@ AUDIO: Final = web.AppKey("audio_offer", AudioOffer)
 async def answer_audio(request: web.Request) -> web.Response:
     """Answer what is said in a recording, within a voice session that has not ended."""
     offer = request.app[AUDIO]
-    session = await _session(request, offer)
+    session = await own_voice_session(request, offer.sessions)
+    if not session.is_active:
+        raise SessionOver
     audio, content_type = await _recording(request)
     outcome = await answer_recording(offer.surroundings, caller_of(session), audio, content_type or session.audio_format or "")
     speech = outcome.speech
@@ -99,25 +101,6 @@ async def speak_text(request: web.Request) -> web.Response:
     data, ending, media_type = await desk.file_of(speech, written)
     headers = {"Cache-Control": "no-store", "Content-Disposition": f'inline; filename="speech.{ending}"'}
     return web.Response(body=data, content_type=media_type, headers=headers)
-
-
-async def _session(request: web.Request, offer: AudioOffer) -> VoiceSession:
-    """Return the session of the address.
-
-    Raises:
-        UnknownSession: there is none, or it is somebody else's.
-        SessionOver: it has ended.
-    """
-    session, principal = await offer.sessions.get(request[GIVEN].path[ID]), request[PRINCIPAL]
-    if session is None or not _is_own(session, principal):
-        raise UnknownSession
-    if not session.is_active:
-        raise SessionOver
-    return session
-
-
-def _is_own(session: VoiceSession, principal: Principal) -> bool:
-    return principal.is_operator or session.user_id == principal.user_id
 
 
 async def _recording(request: web.Request) -> tuple[bytes, str]:

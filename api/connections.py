@@ -12,18 +12,17 @@ from aiohttp import web
 from api.answers import answer
 from api.authentication import PRINCIPAL
 from api.errors import NotChangeable, NotFound
-from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, RECORD_ID
+from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, MAX_USER, RECORD_ID
 from api.operations import Access, Operation, Shape, Success
+from api.ownership import is_own
 from api.requests import GIVEN
 from api.schema import Choice, Day, Instant, ListOf, Member, Record, Text, Whole
-from auth.principal import Principal
 from storage.audit import AuditAction, AuditEntry, AuditTrail
 from storage.connections import CLOSED_BY_OPERATOR, ConnectionInfo, Connections, ConnectionStatus
 from storage.models import Json, format_instant
 from storage.records import Listing
 
 IDLE_FOR: Final = timedelta(hours=1)
-MAX_USER: Final = 256
 
 
 class LiveConnections(Protocol):
@@ -133,11 +132,6 @@ def _entry_json(entry: AuditEntry) -> dict[str, Json]:
 
 def _told(found: Listing[AuditEntry]) -> web.Response:
     return answer([_entry_json(one) for one in found.records], f"Retrieved {len(found.records)} entries", cursor=found.cursor)
-
-
-def is_own(principal: Principal, user_id: str) -> bool:
-    """Tell whether something of this user is the principal's to see."""
-    return principal.is_operator or bool(user_id and principal.user_id == user_id)
 
 
 async def _find(request: web.Request) -> ConnectionInfo:

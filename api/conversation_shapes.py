@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from api.connections import MAX_USER
-from api.kinds import RECORD_ID
+from api.kinds import MAX_USER, RECORD_ID
 from api.schema import Choice, Instant, ListOf, Member, Record, Text, Told, Whole
 from storage.conversation_turns import Conversation, Speaker, ToolCall, Turn
 from storage.models import Json, format_instant

@@ -6,14 +6,12 @@ from typing import Final
 from aiohttp import web
 
 from api.answers import answer
-from api.authentication import PRINCIPAL
 from api.kinds import ID
 from api.operations import Operation, Success
-from api.requests import GIVEN
+from api.ownership import own_voice_session
 from api.schema import Member, Record, Text, Told
-from service.errors import UnknownSession
 from service.notes import NoteTaker
-from storage.voice_session_items import ANYBODY, VoiceSession
+from storage.voice_session_items import ANYBODY
 from storage.voice_sessions import VoiceSessions
 
 
@@ -30,7 +28,7 @@ NOTES: Final = web.AppKey("note_desk", NoteDesk)
 
 async def make_notes(request: web.Request) -> web.Response:
     """Make the notes of a session."""
-    session = await _session(request)
+    session = await own_voice_session(request, request.app[NOTES].sessions)
     user_id = "" if session.user_id == ANYBODY else session.user_id
     notes = await request.app[NOTES].notes.make(session.session_id, user_id)
     told = {"text": notes.text, "key": notes.key, "isExtracted": notes.is_extracted}
@@ -39,21 +37,8 @@ async def make_notes(request: web.Request) -> web.Response:
 
 async def get_notes(request: web.Request) -> web.Response:
     """Tell the notes that were made last."""
-    session = await _session(request)
+    session = await own_voice_session(request, request.app[NOTES].sessions)
     return answer({"text": await request.app[NOTES].notes.find(session.session_id)}, "Retrieved the notes successfully")
-
-
-async def _session(request: web.Request) -> VoiceSession:
-    """Return the session of the address.
-
-    Raises:
-        UnknownSession: there is none, or it is somebody else's.
-    """
-    principal = request[PRINCIPAL]
-    session = await request.app[NOTES].sessions.get(request[GIVEN].path[ID])
-    if session is None or not (principal.is_operator or session.user_id == principal.user_id):
-        raise UnknownSession
-    return session
 
 
 _TEXT: Final = Member("text", Told({"type": "string"}), "The notes as Markdown.", is_required=True)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from api.answers import answer
 from api.authentication import PRINCIPAL
-from api.errors import ChangedMeanwhile, ChangedSince, KeyReused, NotChangeable, NotFound, RuleBroken
+from api.errors import KeyReused, NotChangeable, NotFound, RuleBroken
 from api.idempotency import IDEMPOTENCY_KEY, request_id
 from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, person_name
 from api.operations import Operation, Shape, Success
@@ -35,7 +35,7 @@ from api.order_shapes import (
 from api.ownership import may_see, visible_email
 from api.requests import GIVEN
 from api.schema import ListOf, Values
-from api.versions import CHANGE_REFUSALS, IF_MATCH, TRIES, etag, has_condition, require_match, versioned
+from api.versions import CHANGE_REFUSALS, IF_MATCH, etag, unless_changed, versioned
 from auth.principal import Principal
 from session.errors import Forbidden
 from storage.listings import newest_orders
@@ -91,31 +91,19 @@ async def create_order(request: web.Request) -> web.Response:
 async def change_order(request: web.Request) -> web.Response:
     """Change an order, if it is as the client knows it."""
     orders, body = request.app[SHOP].orders, request[GIVEN].body
-    for _ in range(TRIES):
-        before = await _find(request)
-        require_match(request, before.updated_at)
-        after = await orders.change(_changed(before, body, request[PRINCIPAL]), before)
-        if after is not None:
-            message = f"Updated order {after.id} successfully"
-            return answer(order_json(after), message, headers={"ETag": etag(after.updated_at)})
-        if has_condition(request):
-            raise ChangedSince
-    raise ChangedMeanwhile
+
+    async def change(before: Order) -> Order | None:
+        return await orders.change(_changed(before, body, request[PRINCIPAL]), before)
+
+    after = await unless_changed(request, _find, change)
+    return answer(order_json(after), f"Updated order {after.id} successfully", headers={"ETag": etag(after.updated_at)})
 
 
 async def delete_order(request: web.Request) -> web.Response:
     """Remove an order, if it is as the client knows it."""
-    orders = request.app[SHOP].orders
-    for _ in range(TRIES):
-        before = await _find(request)
-        if not request[PRINCIPAL].is_operator:
-            raise Forbidden("An order can be cancelled; only an operator can remove it.")
-        require_match(request, before.updated_at)
-        if await orders.remove(before):
-            return answer({"id": before.id}, f"Deleted order {before.id} successfully")
-        if has_condition(request):
-            raise ChangedSince
-    raise ChangedMeanwhile
+    await unless_changed(request, _find_to_remove, request.app[SHOP].orders.remove)
+    order_id = request[GIVEN].path[ID]
+    return answer({"id": order_id}, f"Deleted order {order_id} successfully")
 
 
 async def _page(orders: Orders, email: str | None, status: OrderStatus | None, limit: int, cursor: str | None) -> Listing[Order]:
@@ -134,6 +122,13 @@ async def _find(request: web.Request) -> Order:
     order = await request.app[SHOP].orders.get(number)
     if order is None or not may_see(request[PRINCIPAL], order.customer_email):
         raise NotFound(f"There is no order {number}.")
+    return order
+
+
+async def _find_to_remove(request: web.Request) -> Order:
+    order = await _find(request)
+    if not request[PRINCIPAL].is_operator:
+        raise Forbidden("An order can be cancelled; only an operator can remove it.")
     return order
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from api.answers import answer
-from api.errors import ChangedMeanwhile, ChangedSince, KeyReused, NotFound, RuleBroken
+from api.errors import KeyReused, NotFound, RuleBroken
 from api.idempotency import IDEMPOTENCY_KEY, request_id
 from api.kinds import person_name
 from api.operations import Access, Operation, Shape, Success
@@ -36,7 +36,7 @@ from api.patient_shapes import (
 )
 from api.requests import GIVEN
 from api.schema import ListOf, Record, Values
-from api.versions import CHANGE_REFUSALS, IF_MATCH, TRIES, etag, has_condition, require_match
+from api.versions import CHANGE_REFUSALS, IF_MATCH, etag, unless_changed
 from storage.models import Json
 from storage.patient_models import PatientPart, Relative, Reminder, RoutineStep, relative_json, reminder_json, step_json
 from storage.patient_parts import MOST_PARTS, PatientParts, part_id
@@ -100,28 +100,20 @@ class PartResource[T: PatientPart]:
     async def change(self, request: web.Request) -> web.Response:
         """Change one, if it is as the client knows it."""
         book = request.app[PATIENT_BOOK]
-        for _ in range(TRIES):
-            before = await self._find(request)
-            require_match(request, before.updated_at)
+
+        async def change(before: T) -> T | None:
             after = self._part.changed(before, request[GIVEN].body, book.next_instant(before.updated_at))
-            if await self._part.parts(book).change(after, before):
-                headers = {"ETag": etag(after.updated_at)}
-                return answer(self._part.told(after), f"Updated {self._part.name} {after.id} successfully", headers=headers)
-            if has_condition(request):
-                raise ChangedSince
-        raise ChangedMeanwhile
+            return after if await self._part.parts(book).change(after, before) else None
+
+        after = await unless_changed(request, self._find, change)
+        headers = {"ETag": etag(after.updated_at)}
+        return answer(self._part.told(after), f"Updated {self._part.name} {after.id} successfully", headers=headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Remove one, if it is as the client knows it."""
-        book = request.app[PATIENT_BOOK]
-        for _ in range(TRIES):
-            before = await self._find(request)
-            require_match(request, before.updated_at)
-            if await self._part.parts(book).remove(before):
-                return answer({"id": before.id}, f"Deleted {self._part.name} {before.id} successfully")
-            if has_condition(request):
-                raise ChangedSince
-        raise ChangedMeanwhile
+        await unless_changed(request, self._find, self._part.parts(request.app[PATIENT_BOOK]).remove)
+        own_id = request[GIVEN].path[PART_ID]
+        return answer({"id": own_id}, f"Deleted {self._part.name} {own_id} successfully")
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what can be asked."""

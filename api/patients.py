@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from api.answers import answer
-from api.errors import ChangedMeanwhile, ChangedSince, Conflict, NotFound, RuleBroken
+from api.errors import Conflict, NotFound, RuleBroken
 from api.kinds import CURSOR, DEFAULT_LIMIT, LIMIT, person_name
 from api.operations import Access, Operation, Shape, Success
 from api.order_shapes import DELETED
@@ -16,7 +16,7 @@ from api.patient_parts import PATIENT_BOOK
 from api.patient_shapes import NEW_PATIENT, PATIENT, PATIENT_ABOUT, PATIENT_CHANGES, PATIENT_ID, PATIENT_NAME, TIME_ZONE, USER_IDS
 from api.requests import GIVEN
 from api.schema import ListOf, Values
-from api.versions import CHANGE_REFUSALS, IF_MATCH, TRIES, etag, has_condition, require_match, versioned
+from api.versions import CHANGE_REFUSALS, IF_MATCH, etag, require_match, unless_changed, versioned
 from storage.patient_models import Patient, patient_json
 
 
@@ -47,15 +47,12 @@ async def create_patient(request: web.Request) -> web.Response:
 
 async def change_patient(request: web.Request) -> web.Response:
     """Change a patient, if it is as the client knows it."""
-    for _ in range(TRIES):
-        before = await _find(request)
-        require_match(request, before.updated_at)
-        after = await request.app[PATIENT_BOOK].change(_changed(before, request[GIVEN].body), before)
-        if after is not None:
-            return answer(patient_json(after), f"Updated patient {after.id} successfully", headers={"ETag": etag(after.updated_at)})
-        if has_condition(request):
-            raise ChangedSince
-    raise ChangedMeanwhile
+
+    async def change(before: Patient) -> Patient | None:
+        return await request.app[PATIENT_BOOK].change(_changed(before, request[GIVEN].body), before)
+
+    after = await unless_changed(request, _find, change)
+    return answer(patient_json(after), f"Updated patient {after.id} successfully", headers={"ETag": etag(after.updated_at)})
 
 
 async def delete_patient(request: web.Request) -> web.Response:

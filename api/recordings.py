@@ -13,10 +13,10 @@ from aiohttp import web
 
 from api.answers import answer
 from api.authentication import PRINCIPAL
-from api.connections import MAX_USER, is_own
 from api.errors import NotChangeable, NotFound
-from api.kinds import ID, RECORD_ID
+from api.kinds import ID, MAX_USER, RECORD_ID
 from api.operations import Operation, Success
+from api.ownership import is_own
 from api.recording_content import SHELF, RecordingShelf
 from api.requests import GIVEN
 from api.schema import Choice, Instant, ListOf, Member, Nullable, Record, Text, Told, Whole

@@ -7,10 +7,10 @@ from aiohttp import web
 
 from api.answers import answer
 from api.authentication import PRINCIPAL
-from api.connections import MAX_USER, is_own
 from api.errors import NotFound
-from api.kinds import ID, RECORD_ID
+from api.kinds import ID, MAX_USER, RECORD_ID
 from api.operations import Access, Operation, Success
+from api.ownership import is_own
 from api.requests import GIVEN
 from api.schema import Instant, ListOf, Member, Record, Text, Whole
 from session.events import EndReason

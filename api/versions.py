@@ -1,13 +1,13 @@
 """Changes under the condition that nobody else was faster: ETag and If-Match (RFC 9110 13.1.1), made of the time of the last change."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from api.answers import Data, answer
-from api.errors import ChangedSince
+from api.errors import ChangedMeanwhile, ChangedSince
 from api.requests import GIVEN
 from api.schema import Member, Text
 from storage.models import format_instant
@@ -42,9 +42,36 @@ def require_match(request: web.Request, updated_at: datetime) -> None:
         raise ChangedSince
 
 
-def has_condition(request: web.Request) -> bool:
-    """Tell whether the change is of one version only."""
-    return (request[GIVEN].headers.get(IF_MATCH) or "*").strip() != "*"
+class Versioned(Protocol):
+    """A record that knows when it was changed last."""
+
+    @property
+    def updated_at(self) -> datetime:
+        """When that was."""
+
+
+async def unless_changed[T: Versioned, R](
+    request: web.Request, find: Callable[[web.Request], Awaitable[T]], attempt: Callable[[T], Awaitable[R | None]]
+) -> R:
+    """Do something to a record if it is as the client knows it; without If-Match also as others have changed it meanwhile.
+
+    Args:
+        request: says which version the client knows.
+        find: reads the record that the request is about, and says whether this client may do that.
+        attempt: does it to the record that was read; None (or False) when somebody else was faster.
+
+    Raises:
+        ChangedSince: it is not as the client knows it.
+        ChangedMeanwhile: somebody else was faster each time.
+    """
+    for _ in range(TRIES):
+        before = await find(request)
+        require_match(request, before.updated_at)
+        if done := await attempt(before):
+            return done
+        if _is_of_one_version(request):
+            raise ChangedSince
+    raise ChangedMeanwhile
 
 
 def versioned(request: web.Request, updated_at: datetime, data: Callable[[], Data], message: str) -> web.Response:
@@ -53,6 +80,10 @@ def versioned(request: web.Request, updated_at: datetime, data: Callable[[], Dat
     if tag in _tags(",".join(request.headers.getall("If-None-Match", ()))):
         return web.Response(status=304, headers={"ETag": tag, "Cache-Control": "no-cache"})
     return answer(data(), message, headers={"ETag": tag, "Cache-Control": "no-cache"})
+
+
+def _is_of_one_version(request: web.Request) -> bool:
+    return (request[GIVEN].headers.get(IF_MATCH) or "*").strip() != "*"
 
 
 def _tags(header: str) -> set[str]:

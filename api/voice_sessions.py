@@ -7,10 +7,11 @@ from aiohttp import web
 
 from api.answers import answer
 from api.authentication import PRINCIPAL
-from api.connections import MAX_USER, SWITCHBOARD, is_own
+from api.connections import SWITCHBOARD
 from api.errors import ChangedMeanwhile, NotFound
-from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, RECORD_ID
+from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, MAX_USER, RECORD_ID
 from api.operations import Operation, Shape, Success
+from api.ownership import is_own
 from api.requests import GIVEN
 from api.schema import BadValue, Choice, Instant, Kind, ListOf, Member, Nullable, Record, Schema, Text, Told, Whole
 from auth.principal import Principal
