@@ -1,12 +1,12 @@
 """Records conversations beside them: caller left, assistant right, as they were heard.
 
-The event loop only appends to a session's tape. One thread puts what is on the tapes in its place and encodes it; the event loop then hands
-it to the store, part by part, through a backlog that waits while the store is away. What cannot be encoded or stored in time becomes
-silence, is counted, and is told in the recording's metadata. A crash loses what was in no part: RECORDING_PART_SECONDS and five seconds.
+The event loop only appends to a session's tape. Twice a second a process of its own is given what is on the tapes: it puts that in its
+place and encodes it. What comes back goes to the store, part by part, through a backlog that waits while the store is away. What cannot be
+encoded or stored in time becomes silence, is counted, and is told in the recording's metadata. A crash loses what was in no part:
+RECORDING_PART_SECONDS and five seconds.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -16,9 +16,10 @@ from typing import Final
 import structlog
 
 from observers.backlog import Backlog
-from observers.recording_encoders import Studio
+from observers.recording_press import Press, PressFailed
+from observers.recording_reel import Reel
 from observers.recording_tape import RecordingTape
-from observers.recording_work import WAITING_BYTES, RecordingWork
+from observers.recording_work import WAITING_BYTES
 from session.events import EndReason
 from session.label import SessionLabel
 from storage.errors import InvalidRequest
@@ -28,8 +29,8 @@ from telemetry.counters import Counters
 
 log = structlog.get_logger()
 
-WORK_SECONDS: Final = 0.25
-"""How often the thread looks for what there is."""
+WORK_SECONDS: Final = 0.5
+"""How often what is on the tapes is encoded."""
 STORE_SECONDS: Final = 30.0
 """A store that takes longer for a part counts as away; the last step of S3 copies a whole recording."""
 PART_BYTES: Final = 512 * 1024
@@ -53,8 +54,8 @@ class Order:
 class _Job:
     """One recording on its way to the store."""
 
-    def __init__(self, work: RecordingWork, upload: Upload, now: float) -> None:
-        self.work = work
+    def __init__(self, reel: Reel, upload: Upload, now: float) -> None:
+        self.reel = reel
         self.upload = upload
         self.stored_at = now
         """Monotonic second at which a part was handed over last."""
@@ -75,7 +76,7 @@ class RecordingDesk:
 
     Args:
         recordings: repository.
-        studio: what recordings are made with.
+        press: makes the files; it is started and ended here.
         order: which conversations, and how.
         counters: gets `recording_*`.
         clock: monotonic seconds, as sessions have them.
@@ -84,14 +85,14 @@ class RecordingDesk:
     def __init__(
         self,
         recordings: Recordings,
-        studio: Studio,
+        press: Press,
         order: Order,
         counters: Counters,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recordings = recordings
-        self._studio = studio
+        self._press = press
         self._order = order
         self._counters = counters
         self._clock = clock
@@ -100,9 +101,10 @@ class RecordingDesk:
         self._backlog = Backlog[_Step](
             "recording_part", self._write, counters, entries=2 * order.at_once, total_bytes=total, store_seconds=STORE_SECONDS
         )
-        self._ends = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._given_up: list[int] = []
+        """Numbers that the press does not know yet to be given up."""
+        self._ends = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
 
     @property
     def live(self) -> int:
@@ -118,47 +120,49 @@ class RecordingDesk:
             log.warning("recording.refused", session_id=session.session_id, live=len(self._jobs))
             return None
         tape = RecordingTape(self._clock)
-        work = RecordingWork(session, tape, self._studio)
+        reel = Reel(session, tape, self._press.format)
         try:
-            job = _Job(work, self._recordings.upload(work.began), self._clock())
+            job = _Job(reel, self._recordings.upload(reel.began), self._clock())
         except InvalidRequest:  # no session of ours has such an id
             return None
         self._jobs.append(job)
         self._counters.add("recording_began")
-        self._hand_over(job, lambda: self._recordings.write(work.began))
+        self._hand_over(job, lambda: self._recordings.write(reel.began))
         return tape
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Encode and store from now on."""
         self._backlog.start()
-        self._thread = threading.Thread(target=self._run, name="recordings", daemon=True)
-        self._thread.start()
-        self._pump = asyncio.create_task(self._pump_often())
+        try:
+            await self._press.start()
+        except PressFailed as failure:  # there is another try with the first conversation
+            log.warning("recording.process_not_started", reason=str(failure))
+        self._working = asyncio.create_task(self._work_often())
 
     async def aclose(self) -> None:
         """Encode and store what is left, in bounded time."""
         for job in self._jobs:
-            job.work.tape.close(EndReason.SERVER_LEAVING)
+            job.reel.tape.close(EndReason.SERVER_LEAVING)
         self._ends.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, END_SECONDS)
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait({self._pump})
+        if self._working is not None:
+            await asyncio.wait({self._working}, timeout=END_SECONDS)
+            self._working.cancel()
+            await asyncio.wait({self._working})
         with suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
-                while any(job.work.is_over for job in self._jobs) and not self._backlog.is_away:
+                while any(job.reel.is_over for job in self._jobs) and not self._backlog.is_away:
                     self.pump()
                     await self._backlog.written()
         await self._backlog.aclose()
+        await self._press.aclose()
         if self._jobs:
             log.warning("recording.left_unfinished", recordings=len(self._jobs))
 
-    def work(self) -> None:
-        """Encode what there is; the thread calls it."""
+    async def work(self) -> None:
+        """Have encoded what there is, one recording after the other."""
         for job in tuple(self._jobs):
-            if not job.work.is_over:
-                self._work_on(job.work)
+            if not job.reel.is_over:
+                await self._work_on(job.reel)
 
     def pump(self) -> None:
         """Hand over to the store what is due."""
@@ -167,40 +171,49 @@ class RecordingDesk:
             if not job.is_waited_for:
                 self._next_step(job, now)
 
-    def _run(self) -> None:
-        while not self._ends.wait(WORK_SECONDS):
-            self.work()
-        until = time.monotonic() + END_SECONDS
-        while any(not job.work.is_over for job in tuple(self._jobs)) and time.monotonic() < until:
-            self.work()
-            time.sleep(0)
-
-    def _work_on(self, work: RecordingWork) -> None:
-        try:
-            work.work(self._clock())
-        except Exception as error:  # noqa: BLE001 - the root of what is done for one recording
-            log.warning("recording.failed", session_id=work.began.session_id, reason=type(error).__name__)
-            work.state = RecordingState.FAILED
-
-    async def _pump_often(self) -> None:
-        while True:
-            await asyncio.sleep(WORK_SECONDS)
+    async def _work_often(self) -> None:
+        while not self._ends.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WORK_SECONDS):
+                    await self._ends.wait()
+            await self.work()
             self.pump()
+        while any(not job.reel.is_over for job in self._jobs):
+            await self.work()
+
+    async def _work_on(self, reel: Reel) -> None:
+        forgotten, self._given_up = tuple(self._given_up), []
+        try:
+            made = await self._press.work(reel.task(self._clock(), forgotten))
+        except PressFailed as failure:
+            self._lost(str(failure))
+            return
+        if made.reason:
+            log.warning("recording.failed", session_id=reel.began.session_id, reason=made.reason)
+        if not reel.is_over:  # the store may have refused it meanwhile
+            reel.add(made)
+
+    def _lost(self, reason: str) -> None:
+        """Give up the recordings that were begun in a process that is gone; what they have is stored."""
+        lost = [job.reel for job in self._jobs if job.reel.is_begun and not job.reel.is_over]
+        for reel in lost:
+            reel.fail()
+        self._counters.add("recording_process_lost")
+        log.error("recording.process_lost", reason=reason, recordings=len(lost))
 
     def _next_step(self, job: _Job, now: float) -> None:
         """Hand over a part of a recording, or its end."""
-        work = job.work
-        is_over, waiting = work.is_over, work.waiting_bytes  # in this order: what came before the end is there
-        if waiting and (is_over or waiting >= PART_BYTES or now - job.stored_at >= self._order.part_seconds):
+        reel, waiting = job.reel, job.reel.waiting_bytes
+        if waiting and (reel.is_over or waiting >= PART_BYTES or now - job.stored_at >= self._order.part_seconds):
             job.stored_at = now
-            part = work.take()
+            part = reel.take()
 
             async def store() -> None:
                 await job.upload.part(part)
-                work.stored(len(part))
+                reel.stored(len(part))
 
             self._hand_over(job, store, len(part))
-        elif is_over:
+        elif reel.is_over:
             self._hand_over(job, lambda: self._complete(job))
 
     def _hand_over(self, job: _Job, do: Callable[[], Awaitable[None]], size: int = 0) -> None:
@@ -209,9 +222,9 @@ class RecordingDesk:
             self._give_up(job)
 
     async def _complete(self, job: _Job) -> None:
-        work = job.work
-        await job.upload.complete(work.head)
-        finished = work.finished()
+        reel = job.reel
+        await job.upload.complete(reel.head)
+        finished = reel.finished()
         await self._recordings.write(finished)
         self._jobs.remove(job)
         self._counters.add("recording_completed" if finished.state is RecordingState.COMPLETE else "recording_failed")
@@ -240,8 +253,10 @@ class RecordingDesk:
 
     def _give_up(self, job: _Job) -> None:
         """Let go of a recording that the store never takes."""
-        log.error("recording.refused_by_store", session_id=job.work.began.session_id)
+        log.error("recording.refused_by_store", session_id=job.reel.began.session_id)
         self._counters.add("recording_failed")
-        job.work.give_up()
+        if not job.reel.is_over:
+            job.reel.fail()
+            self._given_up.append(job.reel.number)
         if job in self._jobs:
             self._jobs.remove(job)

@@ -1,6 +1,5 @@
-"""What was said in one session and is not in its recording yet. The event loop appends, a thread takes; nothing here waits for anybody."""
+"""What was said in one session and is not in its recording yet. Nothing here waits for anybody."""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -8,7 +7,7 @@ from typing import Final, NamedTuple
 from session.events import EndReason, Interrupted, SessionEnded, SessionEvent, SpeechChunk
 
 WAITING_BYTES: Final = 1024 * 1024
-"""Sound that may wait for the thread: ten seconds of both voices. What comes beyond is remembered by its length."""
+"""Sound that may wait to be encoded: ten seconds of both voices. What comes beyond is remembered by its length."""
 WAITING_ENTRIES: Final = 20_000
 """More than five minutes of a conversation; what comes beyond is lost without a trace of its place."""
 CALLER: Final = 0
@@ -59,8 +58,8 @@ class RecordingTape:
         self.lost_bytes = 0
         """Sound that there was no room for."""
         self._clock = clock
-        self._entries: deque[Entry] = deque()
-        self._put_bytes = self._taken_bytes = 0  # each is written by one thread alone
+        self._entries: list[Entry] = []
+        self._held_bytes = 0
 
     def on_event(self, event: SessionEvent) -> None:
         """Take note of what was not heard, and of the end; speech, by far the most of the events, costs one comparison of classes."""
@@ -85,21 +84,19 @@ class RecordingTape:
         if self.ending is None:
             self.ending = Ending(self._clock(), reason)
 
-    def take(self) -> Entry | None:
-        """Return the oldest entry, or None; the thread calls it."""
-        if not self._entries:
-            return None
-        entry = self._entries.popleft()
-        if isinstance(entry, Sound) and isinstance(entry.pcm, bytes):
-            self._taken_bytes += len(entry.pcm)
-        return entry
+    def take(self) -> tuple[Entry, ...]:
+        """Return all that there is, the oldest first."""
+        taken = tuple(self._entries)
+        self._entries.clear()
+        self._held_bytes = 0
+        return taken
 
     def _sound(self, turn: int, pcm: bytes, now: float) -> None:
-        if self._put_bytes - self._taken_bytes + len(pcm) > WAITING_BYTES:
+        if self._held_bytes + len(pcm) > WAITING_BYTES:
             self.lost_bytes += len(pcm)
             self._append(Sound(turn, now, len(pcm)))
         elif self._append(Sound(turn, now, pcm)):
-            self._put_bytes += len(pcm)
+            self._held_bytes += len(pcm)
 
     def _append(self, entry: Entry) -> bool:
         if self.ending is not None or len(self._entries) >= WAITING_ENTRIES:

@@ -1,16 +1,13 @@
-"""One recording as the thread makes it: from the tape over the time line to the bytes of a file, a little at a time."""
+"""One recording as it is made: from what was said, over the time line, to the bytes of a file, a little at a time."""
 
-import time
-from collections import deque
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Final
 
 from observers.recording_encoders import Encoder, Riser, Studio, stereo_of
-from observers.recording_tape import CALLER, Cut, Entry, RecordingTape
+from observers.recording_tape import CALLER, Cut, Entry
 from observers.recording_tracks import GRID, SAMPLE_BYTES, SETTLE_SECONDS, AssistantTrack, CallerTrack
-from session.label import SessionLabel
-from storage.recordings import Figures, Interruption, Recording, RecordingState
+from observers.recording_wire import Task
+from storage.recordings import Figures, Interruption, RecordingState
 
 LATE_PIECES: Final = 5 * GRID
 """How far encoding may be behind before what it has not got to becomes silence: five seconds of both voices are 480 KB."""
@@ -47,42 +44,27 @@ class _Channel:
 
 
 class RecordingWork:
-    """Makes one recording. Only `take`, `stored` and `give_up` are the event loop's to call; everything else belongs to the thread.
+    """Makes one recording.
 
     Args:
-        label: of the session.
-        tape: of the same.
+        rates: samples a second of caller and assistant.
+        began: monotonic second of the first sample.
         studio: what recordings are made with.
     """
 
-    def __init__(self, label: SessionLabel, tape: RecordingTape, studio: Studio) -> None:
-        self.tape = tape
-        self.hertz = max(label.input_hertz, label.output_hertz)
-        self.began = Recording(
-            session_id=label.session_id,
-            user_id=label.user_id,
-            assistant=label.assistant,
-            language=label.language,
-            voice_id=label.voice_id,
-            model_id=label.model_id,
-            began_at=label.began_at,
-            format=studio.format,
-            hertz=self.hertz,
-            is_continued=label.is_adopted,
-        )
-        """What was known when it began."""
+    def __init__(self, rates: tuple[int, int], began: float, studio: Studio) -> None:
+        self.hertz = max(rates)
         self.state = RecordingState.RUNNING
         """COMPLETE or FAILED once no more bytes come."""
         self.head = b""
         """At the end, what has to stand in the place of the file's first bytes."""
-        self._encoded: deque[bytes] = deque()
-        self._made = self._taken = self._stored = 0  # bytes; each is written by one thread alone
+        self._began = began
+        self._encoded = bytearray()
+        self._made = self._stored = 0  # bytes
         self._studio = studio
         self._encoder: Encoder | None = None
-        self._caller = CallerTrack(label.input_hertz, tape.began)
-        self._assistant = AssistantTrack(label.output_hertz, tape.began)
-        self._left = _Channel(None if label.input_hertz == self.hertz else studio.riser(label.input_hertz, self.hertz))
-        self._right = _Channel(None if label.output_hertz == self.hertz else studio.riser(label.output_hertz, self.hertz))
+        self._caller, self._assistant = CallerTrack(rates[0], began), AssistantTrack(rates[1], began)
+        self._left, self._right = (_Channel(None if rate == self.hertz else studio.riser(rate, self.hertz)) for rate in rates)
         self._pieces = 0
         """Taken of the time line."""
         self._silent = 0
@@ -91,45 +73,23 @@ class RecordingWork:
         self._samples = 0
         self._interruptions: list[Interruption] = []
 
-    @property
-    def is_over(self) -> bool:
-        """Whether no more bytes come."""
-        return self.state is not RecordingState.RUNNING
-
-    @property
-    def waiting_bytes(self) -> int:
-        """How much is to be stored."""
-        return self._made - self._taken
-
     def take(self) -> bytes:
-        """Return what is to be stored; it counts as waiting until `stored`."""
-        taken = b"".join(self._encoded.popleft() for _ in range(len(self._encoded)))
-        self._taken += len(taken)
+        """Return what the file grew by; it counts as waiting until a task says that it is stored."""
+        taken = bytes(self._encoded)
+        self._encoded.clear()
         return taken
 
-    def stored(self, size: int) -> None:
-        """Take note that so many bytes wait no more."""
-        self._stored += size
-
-    def give_up(self) -> None:
-        """Make nothing more of it: the store never takes it."""
-        self.state = RecordingState.FAILED
-
-    def work(self, now: float) -> None:
-        """Go on with what there is, for a bounded time.
-
-        Args:
-            now: monotonic seconds, as the session has them.
-        """
-        ending = self.tape.ending  # before the entries: what came before the end is on the tape
-        while (entry := self.tape.take()) is not None:
+    def work(self, task: Task) -> None:
+        """Go on with what there is, for a bounded time."""
+        self._stored = task.stored
+        for entry in task.entries:
             self._place(entry)
-        if ending is None:
-            until = int(max(0.0, now - self.tape.began - SETTLE_SECONDS) * GRID)
+        if task.ended is None:
+            until = int(max(0.0, task.now - self._began - SETTLE_SECONDS) * GRID)
         else:
             self._caller.settle()
-            self._assistant.stop(self._assistant.sample(ending.now))
-            seconds = max(ending.now - self.tape.began, self._caller.end / self._caller.hertz)
+            self._assistant.stop(self._assistant.sample(task.ended))
+            seconds = max(task.ended - self._began, self._caller.end / self._caller.hertz)
             until = -int(-seconds * GRID // 1)
         for _ in range(PIECES_AT_ONCE):
             if self._pieces >= until and not (self._silent and self._has_room):
@@ -137,25 +97,20 @@ class RecordingWork:
             self._one_piece(until)
         while until - self._pieces > LATE_PIECES:
             self._drop_piece()
-        if ending is not None and self._pieces >= until and not self._silent and not self.is_over:
+        if task.ended is not None and self._pieces >= until and not self._silent and self.state is RecordingState.RUNNING:
             self._finish()
 
-    def finished(self) -> Recording:
-        """Return what is known at the end."""
-        ending = self.tape.ending
-        lost = self.tape.lost_bytes * 1_000 // SAMPLE_BYTES // self.hertz
-        figures = Figures(
+    def figures(self) -> Figures:
+        """Return what came of it until now."""
+        return Figures(
             samples=self._samples,
             caller_samples=self._caller.heard * self.hertz // self._caller.hertz,
             assistant_samples=self._assistant.heard * self.hertz // self._assistant.hertz,
             caller_gaps=self._caller.gaps,
-            dropped_ms=self._dropped * 1_000 // GRID + lost,
+            dropped_ms=self._dropped * 1_000 // GRID,
             ahead_ms=self._caller.dropped * 1_000 // self._caller.hertz,
             interruptions=tuple(self._interruptions),
         )
-        ended_at = None if ending is None else self.began.began_at + timedelta(seconds=ending.now - self.tape.began)
-        reason = None if ending is None else ending.reason.value
-        return replace(self.began, state=self.state, ended_at=ended_at, reason=reason, figures=figures)
 
     @property
     def _has_room(self) -> bool:
@@ -190,7 +145,6 @@ class RecordingWork:
             self._pieces += 1
             left = self._caller.take(self._pieces * self._caller.hertz // GRID)
             self._feed(left, self._assistant.take(self._pieces * self._assistant.hertz // GRID))
-        time.sleep(0)  # lets go of the interpreter: the event loop waits for no more than one piece
 
     def _drop_piece(self) -> None:
         """Make silence of the next piece: it is encoded when there is time and room."""
@@ -227,6 +181,5 @@ class RecordingWork:
         self.state = RecordingState.COMPLETE
 
     def _give(self, data: bytes) -> None:
-        if data:
-            self._encoded.append(data)
-            self._made += len(data)
+        self._encoded += data
+        self._made += len(data)

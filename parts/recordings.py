@@ -1,6 +1,5 @@
 """What records conversations as sound, opened as the settings ask."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from api.recording_content import CONTENT_OPERATIONS, RecordingShelf
 from api.recordings import OPERATIONS
 from config import Settings
 from observers.recording import Order, RecordingDesk
-from observers.recording_encoders import Studio, choose_studio
+from observers.recording_press import ProcessPress
 from observers.recording_upkeep import RecordingUpkeep
 from session.assistant import AssistantProfile
 from session.interfaces import AudioAttendance
@@ -54,13 +53,13 @@ async def open_recordings(
         return RecordingParts((), offered, shelf)
     desk = RecordingDesk(
         recordings,
-        await _open_studio(settings),
+        _press(settings),
         Order(wanted, settings.recordings_at_once, settings.recording_part_seconds),
         counters,
         clock=clock,
     )
     resources.push_async_callback(desk.aclose)
-    desk.start()
+    await desk.start()
     return RecordingParts((desk,), offered, shelf)
 
 
@@ -78,9 +77,9 @@ def is_recorded(settings: Settings, profile: AssistantProfile) -> bool:
     return settings.record_audio is RecordAudio.ALL or profile.keeping.is_audio_recorded
 
 
-async def _open_studio(settings: Settings) -> Studio:
-    studio = await asyncio.to_thread(choose_studio, settings.recording_format)
-    if studio.format is not settings.recording_format:
+def _press(settings: Settings) -> ProcessPress:
+    press = ProcessPress(settings.recording_format)
+    if press.format is not settings.recording_format:
         wanted = settings.recording_format.value
-        log.warning("recording.format_replaced", wanted=wanted, instead=studio.format.value, reason="PyAV is not installed")
-    return studio
+        log.warning("recording.format_replaced", wanted=wanted, instead=press.format.value, reason="PyAV is not installed")
+    return press

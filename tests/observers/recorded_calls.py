@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 
 from observers.recording import Order, RecordingDesk
 from observers.recording_encoders import Studio, choose_studio
+from observers.recording_press import Press
+from observers.recording_process import Room
 from observers.recording_tape import RecordingTape
+from observers.recording_wire import LENGTH, Made, Task, pack_task, read_made
 from session.events import EndReason, Interrupted, SessionEnded, SpeechChunk
 from session.label import SessionLabel
 from session.queues import PlaybackQueue
@@ -47,14 +50,36 @@ def label(
     return SessionLabel(session_id, user, "c1", assistant, "es", "carlos", "amazon.nova-2-sonic-v1:0", *rates, BEGAN_AT)
 
 
+class NearPress:
+    """Makes recordings as the process does, and with the same messages, here and now.
+
+    Args:
+        studio: what they are made with.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.format = studio.format
+        self._room = Room(studio)
+
+    async def start(self) -> None:
+        """It is always there."""
+
+    async def work(self, task: Task) -> Made:
+        """Do a task."""
+        return read_made(self._room.answer(pack_task(task)[LENGTH.size :])[LENGTH.size :])
+
+    async def aclose(self) -> None:
+        """It holds nothing."""
+
+
 class Desk:
-    """A desk on a store, whose thread and time are moved by hand."""
+    """A desk on a store, whose work and time are moved by hand."""
 
     def __init__(
         self,
         store: ObjectStore,
         *,
-        studio: Studio | None = None,
+        press: Press | None = None,
         at_once: int = 5,
         part_seconds: float = 1.0,
         assistants: frozenset[str] | None = None,
@@ -63,13 +88,12 @@ class Desk:
         self.waits = True
         """Whether everything is stored before the time goes on."""
         self.is_stuck = False
-        """Whether the thread does nothing."""
+        """Whether nothing is encoded."""
         self.counters = Counters()
         self.recordings = Recordings(store)
         order = Order(assistants, at_once, part_seconds)
-        self.desk = RecordingDesk(
-            self.recordings, studio or choose_studio(RecordingFormat.WAV), order, self.counters, clock=lambda: self.now
-        )
+        own = press or NearPress(choose_studio(RecordingFormat.WAV))
+        self.desk = RecordingDesk(self.recordings, own, order, self.counters, clock=lambda: self.now)
         self.desk._backlog.start()
 
     def begin(self, who: SessionLabel | None = None) -> RecordingTape:
@@ -79,9 +103,9 @@ class Desk:
         return tape
 
     async def work(self) -> None:
-        """Do what thread and pump do in a quarter of a second; nobody waits for a store that is away."""
+        """Do what is done every half a second; nobody waits for a store that is away."""
         if not self.is_stuck:
-            self.desk.work()
+            await self.desk.work()
         self.desk.pump()
         if self.waits:
             await self.desk._backlog.written()

@@ -14,7 +14,7 @@ from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner
 from storage.objects import owner_mark
 from storage.recordings import RecordingFormat, RecordingState
-from tests.observers.recorded_calls import ASSISTANT, BEGAN_AT, CALLER, CODES, Call, Desk, channels, label
+from tests.observers.recorded_calls import ASSISTANT, BEGAN_AT, CALLER, CODES, Call, Desk, NearPress, channels, label
 from tests.observers.test_recording_encoders import decoded
 
 
@@ -156,7 +156,7 @@ async def test_both_voices_have_the_higher_rate_of_the_two(desk: Desk, rates: tu
 
 @pytest.mark.parametrize("kind", [RecordingFormat.WEBM, RecordingFormat.OGG, RecordingFormat.FLAC])
 async def test_every_format_can_be_played_and_lasts_as_long(store: FolderStore, kind: RecordingFormat) -> None:
-    desk = Desk(store, studio=choose_studio(kind))
+    desk = Desk(store, press=NearPress(choose_studio(kind)))
     call = Call(desk, (16_000, 24_000))
     call.speak(2, 1.0)
     await call.run(4.0)

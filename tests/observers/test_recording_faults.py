@@ -23,13 +23,13 @@ from storage.object_links import LinkSigner
 from storage.recordings import RecordingFormat, Recordings, RecordingState
 from telemetry.counters import Counters
 from tests import needs
-from tests.observers.recorded_calls import CALLER, CODES, Call, Desk, channels, gave_way, label
+from tests.observers.recorded_calls import CALLER, CODES, Call, Desk, NearPress, channels, gave_way, label
 from tests.observers.test_recording_encoders import decoded
 
 PROGRAM = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from observers.recording_encoders import choose_studio
+from observers.recording_press import ProcessPress
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner
 from storage.recordings import RecordingFormat
@@ -37,7 +37,7 @@ from tests.observers.recorded_calls import Call, Desk
 
 async def main() -> None:
     store = FolderStore(Path(sys.argv[1]), LinkSigner([bytes(32)]), "/")
-    call = Call(Desk(store, studio=choose_studio(RecordingFormat(sys.argv[2])), part_seconds=float(sys.argv[3])), (8_000, 8_000))
+    call = Call(Desk(store, press=ProcessPress(RecordingFormat(sys.argv[2])), part_seconds=float(sys.argv[3])), (8_000, 8_000))
     call.speak(2, 10.0)
     await call.run(20.0)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -103,7 +103,7 @@ async def test_a_longer_outage_leaves_silence_that_is_counted_and_everything_els
     await call.run(3.0)
     store.mood, desk.waits = "away", False
     await call.run(40.0)
-    waiting = desk.desk._jobs[0].work.waiting_bytes
+    waiting = desk.desk._jobs[0].reel.waiting_bytes
     await back(desk, store)
     await call.run(5.0)
     await desk.end(call.tape)
@@ -148,7 +148,7 @@ async def test_while_nothing_can_be_stored_no_more_are_begun_than_allowed(store:
     await desk.close()
 
 
-async def test_a_thread_that_gets_no_time_leaves_silence_that_is_counted(store: MoodyStore) -> None:
+async def test_a_process_that_gets_no_time_leaves_silence_that_is_counted(store: MoodyStore) -> None:
     desk = Desk(store)
     call = Call(desk, (8_000, 8_000))
     await call.run(3.0)
@@ -195,7 +195,7 @@ async def test_an_encoder_that_breaks_ends_its_own_recording_alone(store: MoodyS
     def encoder(hertz: int) -> Encoder:
         return next(encoders)(hertz)
 
-    desk = Desk(store, studio=Studio(RecordingFormat.WAV, encoder, PlainRiser))
+    desk = Desk(store, press=NearPress(Studio(RecordingFormat.WAV, encoder, PlainRiser)))
     broken, sound = Call(desk, (8_000, 8_000), "s1"), Call(desk, (8_000, 8_000), "s2")
     for _ in range(20):
         began = desk.now
