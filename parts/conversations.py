@@ -1,6 +1,6 @@
 """What writes conversations down and recalls them, opened as the settings ask."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,9 +33,24 @@ class ConversationParts:
 
 
 async def open_conversations(
-    settings: Settings, database: Database, assistants: Mapping[str, AssistantProfile], resources: AsyncExitStack, counters: Counters
+    settings: Settings,
+    database: Database,
+    assistants: Mapping[str, AssistantProfile],
+    resources: AsyncExitStack,
+    counters: Counters,
+    *,
+    clock: Callable[[], float],
 ) -> ConversationParts:
-    """Return what the settings ask for. That the store is away is no reason not to start."""
+    """Return what the settings ask for. That the store is away is no reason not to start.
+
+    Args:
+        settings: as read.
+        database: has the table.
+        assistants: profiles by name.
+        resources: close what is opened here.
+        counters: of the process.
+        clock: monotonic seconds, of the sessions.
+    """
     table = database.table(conversations_table(settings.conversations_table))
     try:
         await make_own_table(settings, table)
@@ -45,7 +60,7 @@ async def open_conversations(
     if not settings.is_conversation_recorded:
         return ConversationParts(conversations, None, NoMemory())
     left_out = {profile.name for profile in assistants.values() if not profile.keeping.is_conversation_recorded}
-    records = ConversationRecords(conversations, counters, left_out=left_out)
+    records = ConversationRecords(conversations, counters, left_out=left_out, now=clock)
     resources.push_async_callback(records.aclose)
     records.start()
     memory = ConversationMemory(conversations, assistants, settings.assistant, counters, records.settled)

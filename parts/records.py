@@ -11,13 +11,15 @@ from typing import Any
 
 from aiohttp import web
 
-from api import audio, conversations, notes, voice_sessions
+from api import audio, conversations, notes, preferences, voice_sessions
 from api.audio import AudioOffer
 from api.operations import Operation
 from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS as OF_PATIENTS
+from api.preferences import PreferenceDesk
 from api.recording_content import SHELF
 from config import Settings
+from observers.preferences import PreferredVoices
 from parts.connections import ConnectionParts
 from parts.conversations import open_conversations
 from parts.objects import open_objects
@@ -25,6 +27,7 @@ from parts.recordings import open_recordings
 from parts.uploads import make_note_desk, open_audio_desk
 from parts.voice_sessions import VoiceSessionParts, open_voice_sessions
 from publishing.interfaces import EventPublisher
+from s2s.models import capabilities
 from service.announcements import Announcements
 from service.audio_work import ModelAudioWork
 from service.nova_sonic import RecordedNovaSonic
@@ -36,9 +39,11 @@ from session.registry import SessionRegistry
 from storage.conversations import Conversations
 from storage.objects import ObjectStore
 from storage.patients import PatientBook
+from storage.preferences import UserPreferences
 from storage.table import Database
 from telemetry.counters import Counters
 from transports.memory import Memory, NoMemory
+from transports.preferences import NoPreferences, Preferences
 
 
 @dataclass(slots=True)
@@ -52,6 +57,8 @@ class RecordParts:
     """What the operations work on."""
     memory: Memory = field(default_factory=NoMemory)
     """Of earlier conversations, for the next ones."""
+    preferences: Preferences = field(default_factory=NoPreferences)
+    """Of users, for their next conversations."""
     at_registry: list[Callable[[SessionRegistry], None]] = field(default_factory=list)
     """What wants to know the live sessions, which are opened after all this."""
 
@@ -95,6 +102,7 @@ async def open_record_parts(ground: Ground) -> RecordParts:
     if ground.database is not None:
         said = await _add_conversations(ground, parts, ground.database)
         sessions = await _add_voice_sessions(ground, parts, ground.database)
+        _add_preferences(ground, parts, sessions)
         await _add_service(ground, parts, sessions, said=said, objects=objects)
     return parts
 
@@ -109,7 +117,7 @@ async def _add_recordings(ground: Ground, parts: RecordParts, objects: ObjectSto
 
 async def _add_conversations(ground: Ground, parts: RecordParts, database: Database) -> Conversations:
     """Write down what is said, give it to later conversations, and let people have it and remove it."""
-    opened = await open_conversations(ground.settings, database, ground.assistants, ground.resources, ground.counters)
+    opened = await open_conversations(ground.settings, database, ground.assistants, ground.resources, ground.counters, clock=ground.clock)
     if opened.records is not None:
         parts.audio_attendances.append(opened.records)
     parts.offer(conversations.OPERATIONS, conversations.CONVERSATIONS, opened.conversations)
@@ -125,6 +133,13 @@ async def _add_voice_sessions(ground: Ground, parts: RecordParts, database: Data
     return opened
 
 
+def _add_preferences(ground: Ground, parts: RecordParts, voice: VoiceSessionParts) -> None:
+    """Let users say with which voice they like to be answered, and answer them with it."""
+    kept = UserPreferences(voice.sessions.table)
+    parts.preferences = PreferredVoices(kept, ground.counters, ground.clock)
+    parts.offer(preferences.OPERATIONS, preferences.DESK, PreferenceDesk(kept, capabilities(ground.settings.model_id)))
+
+
 async def _add_service(
     ground: Ground, parts: RecordParts, voice: VoiceSessionParts, *, said: Conversations, objects: ObjectStore | None
 ) -> None:
@@ -132,10 +147,11 @@ async def _add_service(
     announcements = Announcements(ground.publisher, ground.connections.directory)
     voice.records.tells(announcements.ended)
     desk = await open_audio_desk(ground.settings, ground.resources, ground.clock)
-    uploads = AudioOffer(Surroundings(desk, ground.publisher, objects, ground.connections.directory), voice.sessions, announcements)
+    surroundings = Surroundings(desk, ground.publisher, objects, ground.connections.directory, parts.preferences.voice_of)
+    uploads = AudioOffer(surroundings, voice.sessions, announcements)
     parts.at_registry.append(desk.belong_to)
     parts.offer(audio.OPERATIONS, audio.AUDIO, uploads)
     parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher))
-    work, cache = ModelAudioWork(uploads.surroundings, voice.sessions), SessionCache(time.monotonic, ground.counters)
+    work, cache = ModelAudioWork(surroundings, voice.sessions), SessionCache(time.monotonic, ground.counters)
     service = RecordedNovaSonic(voice.sessions, voice.live, cache, work, announcements=announcements)
     parts.offer(voice_sessions.OPERATIONS, voice_sessions.VOICE, service)
