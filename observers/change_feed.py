@@ -12,9 +12,10 @@ import structlog
 
 from storage.conditions import Condition, Update
 from storage.errors import StorageError
-from storage.table import Change, Database, Delete, Key, Page, Put, Query, Table, Write
+from storage.table import Change, Database, Delete, Key, Put, Table, Write
 from storage.tables import TableDefinition
 from storage.values import Item, encode_item
+from storage.wrapped import WrappedDatabase, WrappedTable
 from telemetry.counters import Counters
 
 log = structlog.get_logger()
@@ -72,38 +73,25 @@ class ChangeFeed:
         self.listener({"eventName": name, "eventSource": SOURCE, "eventSourceARN": ARN.format(definition.name), "dynamodb": told})
 
 
-class _WatchedDatabase:
+class _WatchedDatabase(WrappedDatabase):
     """A database whose tables tell of their changes."""
 
     def __init__(self, database: Database, feed: ChangeFeed) -> None:
-        self._database = database
+        super().__init__(database)
         self._feed = feed
 
     def table(self, definition: TableDefinition) -> Table:
         """Return a table; does no I/O."""
-        table = self._database.table(definition)
+        table = super().table(definition)
         return _WatchedTable(table, self._feed) if self._feed.follows(definition) else table
 
-    async def aclose(self) -> None:
-        """Finish what runs, and let everything go."""
-        await self._database.aclose()
 
-
-class _WatchedTable:
+class _WatchedTable(WrappedTable):
     """A table that tells of its changes."""
 
     def __init__(self, table: Table, feed: ChangeFeed) -> None:
-        self._table = table
+        super().__init__(table)
         self._feed = feed
-
-    @property
-    def definition(self) -> TableDefinition:
-        """What the table looks like."""
-        return self._table.definition
-
-    async def get(self, key: Key) -> Item | None:
-        """Return a record as it is now, or None."""
-        return await self._table.get(key)
 
     async def put(self, item: Item, condition: Condition | None = None) -> None:
         """Write a record if the condition holds."""
@@ -125,23 +113,11 @@ class _WatchedTable:
         await self._table.delete(key, condition)
         await self._tell([Delete(key)], before)
 
-    async def query(self, query: Query) -> Page:
-        """Return one page of a query."""
-        return await self._table.query(query)
-
     async def transact(self, writes: Sequence[Write]) -> None:
         """Do all writes or none."""
         before = await self._before(writes)
         await self._table.transact(writes)
         await self._tell(writes, before)
-
-    async def create(self) -> bool:
-        """Create the table."""
-        return await self._table.create()
-
-    async def ping(self) -> None:
-        """Read something that is not there."""
-        await self._table.ping()
 
     def _key_of(self, write: Write) -> Key:
         if isinstance(write, Put):

@@ -3,17 +3,14 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import structlog
-
 from observers.backlog import Backlog
 from publishing.appsync import Outgoing
 from publishing.errors import Refused
 from publishing.events import Alert, Event
-from publishing.routes import NAMESPACE, messages
+from publishing.routes import NAMESPACE
 from publishing.sns import OutgoingAlert
+from publishing.writing import written
 from telemetry.counters import Counters
-
-log = structlog.get_logger()
 
 BATCH: Final = 25
 """Messages that are sent before the next are looked at: five requests where all are of one channel."""
@@ -41,13 +38,7 @@ class EventOutbox:
 
     def publish(self, event: Event) -> None:
         """Take an event."""
-        try:
-            found = messages(event, self._namespace)
-        except (TypeError, ValueError) as error:  # of a record that somebody else wrote, for instance
-            log.warning("event.unwritable", kind=type(event).__name__, reason=type(error).__name__)
-            self._counters.add("event_unwritable")
-            return
-        for message in found:
+        for message in written(event, self._namespace, self._counters):
             self.backlog.put(Outgoing(message), len(message.text) + MESSAGE_BYTES)
 
     def start(self) -> None:

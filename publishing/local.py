@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import orjson
-import structlog
 
 from publishing.events import Event
-from publishing.routes import MAX_SEGMENTS, NAMESPACE, Message, is_channel, messages, segment
+from publishing.routes import MAX_SEGMENTS, NAMESPACE, Message, is_channel, segment
+from publishing.writing import written
 from telemetry.counters import Counters
-
-log = structlog.get_logger()
 
 WAITING_MESSAGES: Final = 1_000
 WAITING_BYTES: Final = 1024 * 1024
@@ -107,13 +105,7 @@ class LocalChannels:
 
     def publish(self, event: Event) -> None:
         """Give an event to its subscribers."""
-        try:
-            found = messages(event, self.namespace)
-        except (TypeError, ValueError) as error:  # of a record that somebody else wrote, for instance
-            log.warning("event.unwritable", kind=type(event).__name__, reason=type(error).__name__)
-            self._counters.add("event_unwritable")
-            return
-        for message in found:
+        for message in written(event, self.namespace, self._counters):
             self.deliver(message)
 
     def deliver(self, message: Message) -> None:

@@ -5,11 +5,10 @@ from typing import Any
 
 from scripts.upkeep.shapes import Difference, TableState
 from scripts.upkeep.store import Scanned, Store
-from storage.conditions import Condition, Update
 from storage.errors import StorageUnavailable
-from storage.table import Database, Key, Page, Query, Table, Write
+from storage.table import Database, Key, Table, Write
 from storage.tables import TableDefinition
-from storage.values import Item
+from storage.wrapped import WrappedDatabase, WrappedTable
 
 
 class BreakingStore:
@@ -64,48 +63,20 @@ class BreakingStore:
             raise StorageUnavailable("broken on purpose")
 
 
-class _Breaking:
+class _Breaking(WrappedDatabase):
     def __init__(self, breaking: BreakingStore, database: Database) -> None:
+        super().__init__(database)
         self._breaking = breaking
-        self._database = database
 
     def table(self, definition: TableDefinition) -> Table:
-        return _BreakingTable(self._breaking, self._database.table(definition))
-
-    async def aclose(self) -> None:
-        await self._database.aclose()
+        return _BreakingTable(self._breaking, super().table(definition))
 
 
-class _BreakingTable:
+class _BreakingTable(WrappedTable):
     def __init__(self, breaking: BreakingStore, table: Table) -> None:
+        super().__init__(table)
         self._breaking = breaking
-        self._table = table
-
-    @property
-    def definition(self) -> TableDefinition:
-        return self._table.definition
-
-    async def get(self, key: Key) -> Item | None:
-        return await self._table.get(key)
-
-    async def put(self, item: Item, condition: Condition | None = None) -> None:
-        await self._table.put(item, condition)
-
-    async def update(self, key: Key, update: Update, condition: Condition | None = None) -> Item:
-        return await self._table.update(key, update, condition)
-
-    async def delete(self, key: Key, condition: Condition | None = None) -> None:
-        await self._table.delete(key, condition)
-
-    async def query(self, query: Query) -> Page:
-        return await self._table.query(query)
 
     async def transact(self, writes: Sequence[Write]) -> None:
         await self._breaking.count()
-        await self._table.transact(writes)
-
-    async def create(self) -> bool:
-        return await self._table.create()
-
-    async def ping(self) -> None:
-        await self._table.ping()
+        await super().transact(writes)
