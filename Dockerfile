@@ -41,6 +41,7 @@ COPY tools/ tools/
 COPY storage/ storage/
 COPY publishing/ publishing/
 COPY audio/ audio/
+COPY cascade/ cascade/
 COPY auth/ auth/
 COPY observers/ observers/
 COPY transports/ transports/

@@ -35,7 +35,15 @@ class Credentials(Protocol):
 
 
 def signed_headers(
-    identity: Identity, *, url: str, headers: Mapping[str, str], body: bytes, region: str, service: str, now: datetime
+    identity: Identity,
+    *,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    region: str,
+    service: str,
+    now: datetime,
+    body_hash: str | None = None,
 ) -> dict[str, str]:
     """Return the headers of a POST request with its signature.
 
@@ -47,6 +55,7 @@ def signed_headers(
         region: of the service.
         service: in its signing name.
         now: UTC.
+        body_hash: stands for the body's own, for instance where the body is a stream of signed events.
     """
     parts = urlsplit(url)
     date = now.strftime("%Y%m%dT%H%M%SZ")
@@ -55,7 +64,8 @@ def signed_headers(
         signed["x-amz-security-token"] = identity.session_token
     names = ";".join(sorted(signed))
     lines = [f"{name}:{' '.join(signed[name].split())}" for name in sorted(signed)]
-    canonical = "\n".join(["POST", quote(parts.path or "/", safe="/-_.~"), "", *lines, "", names, hashlib.sha256(body).hexdigest()])
+    body_hash = body_hash or hashlib.sha256(body).hexdigest()
+    canonical = "\n".join(["POST", quote(parts.path or "/", safe="/-_.~"), "", *lines, "", names, body_hash])
     scope = f"{date[:8]}/{region}/{service}/aws4_request"
     to_sign = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{identity.secret_access_key}".encode()

@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Final
 
 DEFAULT_MODEL_ID: Final = "amazon.nova-2-sonic-v1:0"
+CASCADE_MODEL_ID: Final = "cascade"
+"""Stands for no model of speech, but for Transcribe, a text model and Polly (`cascade/`)."""
 
 
 class Feature(Enum):
@@ -44,6 +46,8 @@ _VOICES_V2: Final = {voice: language for voice, language in _VOICES_V1.items() i
     "carolina": "pt-BR",
     "leo": "pt-BR",
 }
+_VOICES_CASCADE: Final = {voice: language for voice, language in (_VOICES_V1 | _VOICES_V2).items() if voice != "arjun"}
+"""Those that a neural voice of Polly can stand in for (`cascade/voices.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ MODELS: Final[Mapping[str, ModelCapabilities]] = {
         ),
         _V2,
         ModelCapabilities("amazon.nova-2-5-sonic", _VOICES_V2, frozenset(Feature), regions=("us-east-1", "ap-northeast-1", "eu-north-1")),
+        ModelCapabilities(CASCADE_MODEL_ID, _VOICES_CASCADE, frozenset({Feature.TURN_DETECTION, Feature.TEXT_TURNS, Feature.SPEAKS_FIRST})),
     )
 }
 

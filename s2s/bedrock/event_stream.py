@@ -114,6 +114,15 @@ class InputEncoder:
         inner = b"".join((start, text, _AFTER_TEXT, _WORD.pack(crc32(_AFTER_TEXT, crc32(text, checksum)))))
         return self._sign(inner, hashlib.sha256(inner).hexdigest(), date_ms)
 
+    def encode_inner(self, message: bytes, date_ms: int) -> bytes:
+        """Return the signed message around a message that is encoded already.
+
+        Args:
+            message: the inner one.
+            date_ms: now, milliseconds since 1970.
+        """
+        return self._sign(message, hashlib.sha256(message).hexdigest(), date_ms)
+
     def encode_end(self, date_ms: int) -> bytes:
         """Return the signed empty message that ends the input."""
         return self._sign(b"", _EMPTY_SHA256, date_ms)

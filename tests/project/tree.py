@@ -27,6 +27,7 @@ BESIDE_THE_PRODUCT = ("tests", "bench", "infra")
 """Folders whose code is not part of what runs for a user."""
 
 PURE = {
+    "cascade": frozenset({"calls", "client", "converse", "polly", "stream", "transcribe"}),
     "s2s": frozenset({"bedrock"}),
     "session": frozenset({"keeper", "registry", "runner", "stream_quota"}),
     "transports/dialects": frozenset(),
