@@ -25,8 +25,8 @@ class FrontProtocol(asyncio.Protocol):
 
     def __init__(
         self,
-        second: Callable[[], asyncio.Protocol],
-        first: Callable[[], asyncio.Protocol],
+        second: Callable[[asyncio.Transport], asyncio.Protocol],
+        first: Callable[[asyncio.Transport], asyncio.Protocol],
         opened: Callable[["FrontProtocol"], None],
         closed: Callable[["FrontProtocol"], None],
     ) -> None:
@@ -69,11 +69,11 @@ class FrontProtocol(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _become(self, make: Callable[[], asyncio.Protocol]) -> None:
+    def _become(self, make: Callable[[asyncio.Transport], asyncio.Protocol]) -> None:
         transport, self._transport = self._transport, None
         if transport is None:
             return
-        protocol = make()
+        protocol = make(transport)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         self._leave()

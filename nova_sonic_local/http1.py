@@ -4,6 +4,7 @@ What HTTP/2 says with a frame of its own is said as HTTP/1.1 can: a reset is the
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -140,18 +141,19 @@ class Http1Server:
         self._serve = serve
         # Cancelled when the client goes, so that an exchange learns of it.
         self._server = web.Server(self._handle, handler_cancellation=True, keepalive_timeout=IDLE_SECONDS, access_log=None)
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
-    def __call__(self) -> asyncio.Protocol:
+    def __call__(self, transport: asyncio.Transport) -> asyncio.Protocol:
         """Return the protocol of a connection."""
+        self._transports.add(transport)
         return self._server()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        transports = [connection.transport for connection in self._server.connections]
+        transports = list(self._transports)
         await self._server.shutdown(CLOSE_SECONDS)
         for transport in transports:
-            if transport is not None:
-                transport.abort()  # a client that keeps its end open would be waited for, because TLS wants an answer to the goodbye
+            transport.abort()  # a client that keeps its end open would be waited for, because TLS wants an answer to the goodbye
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = Http1Connection(request)

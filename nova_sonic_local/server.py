@@ -190,16 +190,16 @@ class NovaSonicLocal:
         return recorder
 
     def _protocol_factory(self, service: Service) -> Callable[[], FrontProtocol]:
-        def second() -> asyncio.Protocol:
+        def second(_transport: asyncio.Transport) -> asyncio.Protocol:
             return Http2Protocol(service.accept, self._connections.add, self._connections.discard)
 
-        def first() -> asyncio.Protocol:
+        def first(transport: asyncio.Transport) -> asyncio.Protocol:
             if self._first is None:
                 # Imported here, as the admin endpoint is: most tests need no library for HTTP/1.1.
                 from nova_sonic_local.http1 import Http1Server  # noqa: PLC0415 -- see above
 
                 self._first = Http1Server(service.accept)
-            return self._first()
+            return self._first(transport)
 
         return lambda: FrontProtocol(second, first, self._connections.add, self._connections.discard)
 

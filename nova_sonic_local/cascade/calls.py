@@ -13,7 +13,8 @@ from h2.errors import ErrorCodes
 from nova_sonic_local.cascade.call import Call
 from nova_sonic_local.cascade.converse import serve_converse
 from nova_sonic_local.cascade.endings import end_call
-from nova_sonic_local.cascade.failures import BEDROCK, Failures, ServiceError
+from nova_sonic_local.cascade.failures import BEDROCK, POLLY, Failures, ServiceError
+from nova_sonic_local.cascade.polly import serve_polly
 from nova_sonic_local.casting import HEADER as BRAIN_HEADER
 from nova_sonic_local.casting import Cast, Casting, CastingError
 from nova_sonic_local.ending import Cut
@@ -51,6 +52,7 @@ class Route:
 
 ROUTES: Final = (
     Route(Operation.CONVERSE, re.compile(r"/model/(?P<model>.+)/converse(?P<stream>-stream)?/?"), serve_converse, BEDROCK, 300.0),
+    Route(Operation.POLLY, re.compile(r"/v1/speech/?"), serve_polly, POLLY, 60.0),
 )
 
 

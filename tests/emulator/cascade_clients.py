@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from nova_sonic_local.server import NovaSonicLocal
 from tests.emulator.conversation import ACCESS_KEY, SECRET_KEY
@@ -48,6 +49,20 @@ async def with_boto[T](service: str, emulator: NovaSonicLocal, use: Callable[[An
 async def sdk_client(emulator: NovaSonicLocal) -> AsyncBedrockRuntimeClient:
     """Return a client of AWS's asynchronous SDK, which speaks HTTP/2."""
     return await stock_client(emulator.endpoint, emulator.ca_file)
+
+
+async def refused(service: str, emulator: NovaSonicLocal, use: Callable[[Any], object]) -> tuple[int, str, str]:
+    """Use a client of boto3 for what is refused, and return the status, code and message."""
+
+    def run(client: Any) -> tuple[int, str, str]:
+        try:
+            use(client)
+        except ClientError as error:  # caught here: as long as it is held, the client's connection stays open
+            response: Any = error.response
+            return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"], response["Error"]["Message"]
+        raise AssertionError("it was taken")
+
+    return await with_boto(service, emulator, run)
 
 
 def user(text: str) -> Json:

@@ -13,13 +13,12 @@ from aws_sdk_bedrock_runtime.models import (
     ConverseStreamOutputMessageStop,
     Message,
 )
-from botocore.exceptions import ClientError
 
 from nova_sonic_local.brains.script import ScriptBrains, parse_script
 from nova_sonic_local.envelope import SignatureCheck
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
-from tests.emulator.cascade_clients import TEXT_MODEL, sdk_client, tool, tool_results, user, with_boto
+from tests.emulator.cascade_clients import TEXT_MODEL, refused, sdk_client, tool, tool_results, user, with_boto
 from tests.emulator.conversation import ACCESS_KEY, SECRET_KEY
 from tests.emulator.wire import Json, RawClient
 
@@ -58,11 +57,8 @@ async def stream(emulator: NovaSonicLocal, messages: list[Json], **more: object)
     return await with_boto("bedrock-runtime", emulator, use)
 
 
-async def refusal(emulator: NovaSonicLocal, messages: list[Json], **more: Any) -> tuple[int, str, str]:
-    with pytest.raises(ClientError) as refused:
-        await converse(emulator, messages, **more)
-    response = refused.value.response
-    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"], response["Error"]["Message"]
+async def refusal(emulator: NovaSonicLocal, messages: list[Json], model: str = TEXT_MODEL, **more: Any) -> tuple[int, str, str]:
+    return await refused("bedrock-runtime", emulator, lambda client: client.converse(modelId=model, messages=messages, **more))
 
 
 def text_of(answer: Json) -> str:
@@ -198,10 +194,10 @@ async def test_every_tool_call_needs_its_result() -> None:
 
 async def test_a_model_of_speech_answers_no_text() -> None:
     async with NovaSonicLocal(SCRIPTED) as emulator:
-        with pytest.raises(ClientError, match="doesn't support the model"):
-            await with_boto(
-                "bedrock-runtime", emulator, lambda client: client.converse(modelId="amazon.nova-2-sonic-v1:0", messages=[user("hello")])
-            )
+        status, kind, text = await refusal(emulator, [user("hello")], "amazon.nova-2-sonic-v1:0")
+
+        assert (status, kind) == (400, "ValidationException")
+        assert "doesn't support the model" in text
 
 
 @pytest.mark.parametrize(
