@@ -286,7 +286,7 @@ async def build(
         ground = Ground(settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book, connections)
         told.join(written := await open_record_parts(ground))
         traces = open_traces(settings, resources)
-        provisions = await open_provisions(resources, companion.patients, written.memory)
+        provisions = await open_provisions(resources, companion.patients, written.memory, written.preferences)
         authenticator = authenticator or await open_authenticator(settings, resources, found)
         origins = OriginPolicy(settings.allowed_origins, settings.host)
         registry = SessionRegistry(

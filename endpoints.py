@@ -19,6 +19,7 @@ from api import (
     openapi,
     orders,
     patients,
+    preferences,
     probes,
     recordings,
     sessions,
@@ -57,6 +58,7 @@ ALL: Final[tuple[Operation, ...]] = (
     *conversations.OPERATIONS,
     *OF_EVENTS,
     *patients.OPERATIONS,
+    *preferences.OPERATIONS,
     *recordings.OPERATIONS,
     *CONTENT_OPERATIONS,
 )

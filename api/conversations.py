@@ -28,6 +28,7 @@ from api.errors import NotFound
 from api.kinds import CURSOR, DEFAULT_LIMIT, ID, LIMIT, MAX_USER
 from api.operations import Operation, Shape, Success
 from api.ownership import is_own
+from api.preferences import DESK
 from api.requests import GIVEN
 from api.schema import Choice, ListOf, Member, Record, Text, Told, Whole
 from storage.audit import AuditAction
@@ -99,11 +100,13 @@ async def delete_conversation(request: web.Request) -> web.Response:
 
 
 async def erase_conversations(request: web.Request) -> web.Response:
-    """Remove everything that a user ever said, in bounded steps."""
+    """Remove everything that a user ever said, in bounded steps, and what they prefer."""
     user = _user(request[GIVEN].path[USER])
     if not is_own(request[PRINCIPAL], user):
         raise NotFound("There is no such user.")
     await _note(request, AuditAction.CONVERSATIONS_ERASED, user or ANYBODY)
+    if (desk := request.app.get(DESK)) is not None and user:
+        await desk.preferences.forget(user)
     erased = await request.app[CONVERSATIONS].erase(user)
     told = {"conversations": erased.conversations, "turns": erased.turns, "isComplete": erased.is_complete}
     return answer(told, "Everything is erased" if erased.is_complete else "There is more: ask again")
@@ -227,7 +230,7 @@ OPERATIONS: Final = (
         method="DELETE",
         path="/users/{id}/conversations",
         handler=erase_conversations,
-        summary="Remove everything that a user said",
+        summary="Remove everything that a user said, and their preferences",
         parts=(USER,),
         success=Success(description="How much was removed, and whether anything is left", data=_ERASED),
         refusals={404: "It is somebody else"},

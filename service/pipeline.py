@@ -5,9 +5,9 @@ written down with the time that it took. When one fails, what was reached before
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -77,6 +77,11 @@ class Outcome:
     """Why it is not all."""
 
 
+async def no_voice(_user_id: str) -> str:
+    """Return nothing: nobody knows what users like."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What recordings are worked on with."""
@@ -88,6 +93,8 @@ class Surroundings:
     """Keeps the audio and the results; None keeps nothing, and the model is not told of earlier recordings."""
     deliver: Deliver | None = None
     """Reaches clients on their connections; None reaches none."""
+    preferred_voice: Callable[[str], Awaitable[str]] = no_voice
+    """Returns the voice that a user likes best, and soon; empty for none."""
     utc: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -136,6 +143,7 @@ class _Way:
         memory = await self._files.earlier(EARLIER)
         caller = self._caller
         start = Start(caller.assistant, caller.language, caller.voice_id, output_hertz=OUTPUT_HERTZ, memory=memory)
+        start = replace(start, preferred_voice_id=await self._with.preferred_voice(caller.user_id))
         async with desk.exchange(start, caller.user_id) as session:
             following = session.speak(pcm, desk.limits.speed, wants_answer=True)
             async with self._stage(PipelineStage.TRANSCRIBED):

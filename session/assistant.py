@@ -143,7 +143,8 @@ def plan_session(
         raise NotAllowed(f"The assistant does not speak {language[:20]!r}.")
     own = profile.languages[language]
     may = profile.client_may_set
-    voice_id = start.voice_id if start.voice_id and "voice" in may else own.voice_id
+    liked = start.preferred_voice_id if model.may_have_voice(start.preferred_voice_id) else ""
+    voice_id = ((start.voice_id or liked) if "voice" in may else "") or own.voice_id
     if not model.may_have_voice(voice_id):
         raise NotAllowed(f"The model has no voice {voice_id[:40]!r}.")
     inference = start.inference if start.inference and "inference" in may else profile.inference

@@ -40,6 +40,8 @@ class Start:
     """What the server remembers of the user's earlier conversations; the model is told it before `history`."""
     client_tools: tuple[ToolSpec, ...] = ()
     """Tools that the client runs: a call is told as ToolStarted and answered with SubmitToolResult."""
+    preferred_voice_id: str = ""
+    """What the user likes best, as the server knows: for when `voice_id` is None, and the model has it."""
     patient_id: str = ""
     """Whom the session is with, as the server has found out: tools look up and change what belongs to nobody else."""
 

@@ -175,6 +175,7 @@ def _start(read: _Members) -> Start:
         input_hertz=read.count("input_hertz"),
         output_hertz=read.count("output_hertz"),
         context=read.maybe_text("context") or "",
+        preferred_voice_id=read.maybe_text("preferred_voice_id") or "",
         patient_id=read.maybe_text("patient_id") or "",
         history=_turns(read, "history"),
         memory=_turns(read, "memory"),

@@ -21,7 +21,8 @@ type Conceal = Callable[[str], str]
 PLAIN_FIELDS = frozenset(
     {
         "session_id", "prompt_name", "completion_id", "content_id", "content_name", "tool_use_id", "answered", "names_seed", "ref",
-        "assistant", "language", "voice_id", "model_id", "tools", "tool_choice", "hidden_markers", "code", "error_code", "message",
+        "assistant", "language", "voice_id", "preferred_voice_id", "model_id", "tools", "tool_choice", "hidden_markers", "code",
+        "error_code", "message",
     }
 )  # fmt: skip
 """Fields whose texts are ids, slugs, choices of the operator, or sentences of ours. Any other text is somebody's words."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from storage import appointments, audit, connections, orders, patients, voice_session_items
+from storage import appointments, audit, connections, orders, patients, preferences, voice_session_items
 from storage.conversation_turns import STARTED_AT, conversation_from, turn_from
 from storage.errors import InvalidRequest
 from storage.patient_models import PatientPart
@@ -61,7 +61,11 @@ KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {
         Kind("connection", "CONNECTION#", "METADATA", connections.from_item),
         Kind("internal", "PROCESS#"),
     ),
-    "voice_sessions_table": (Kind("voice session", "VOICE#", "METADATA", voice_session_items.from_item), Kind("internal", "PROCESS#")),
+    "voice_sessions_table": (
+        Kind("voice session", "VOICE#", "METADATA", voice_session_items.from_item),
+        Kind("preferences", "USER#", preferences.PREFERENCES, preferences.from_item),
+        Kind("internal", "PROCESS#"),
+    ),
     "conversations_table": (Kind("conversation", "", read=conversation_from, carries=STARTED_AT), Kind("turn", "", read=turn_from)),
     "patients_table": (Kind("patient", "PATIENT#", read=patients.from_item),),
     "relatives_table": (_part("relative", RELATIVES),),

@@ -26,8 +26,9 @@ others its relatives (RELATIVE#{id}), the steps of its routine (ROUTINE#{id}), a
 The voice sessions table has one public kind of record, VOICE#{id} with the sort key METADATA; while a session lives, `liveOn` and
 `liveSince` say where. Beside it:
 
-voice         PROCESS#{process}    with the sort key METADATA: when it was last heard of, in the index of what lives; with others: which
-sessions                           sessions it is asked to end, each until expiresAt
+voice         USER#{user}          with the sort key PREFERENCES: what a user prefers
+sessions      PROCESS#{process}    with the sort key METADATA: when it was last heard of, in the index of what lives; with others: which
+                                   sessions it is asked to end, each until expiresAt
 """
 
 from collections.abc import Callable

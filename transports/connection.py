@@ -60,6 +60,7 @@ from transports.flow import ClientFlow, Flood
 from transports.limits import NO_LIMITS, Limits
 from transports.memory import remember
 from transports.patients import introduce
+from transports.preferences import PreferredVoice
 from transports.provisions import Provisions
 from transports.standing import Standing
 
@@ -140,6 +141,7 @@ class Connection:
         live.close, live.tell = self.close, self.tell
         self._provisions = provisions or Provisions()
         self._recordings = Recordings(self._provisions.decoding)
+        self._preferred = PreferredVoice(self._provisions.preferences, standing.principal.user_id)
         self._limits = limits
         self._flow = ClientFlow(clock.now(), limits, attachments.resume_seconds)
         self._dialect: Dialect | None = dialect or by_subprotocol(socket.subprotocol, clocks)
@@ -156,6 +158,7 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                self._preferred.look_up(tasks)
                 expiring = tasks.create_task(self._expire())
                 is_lost = False
                 try:
@@ -355,7 +358,7 @@ class Connection:
     async def _begin(self, start: Start, dialect: Dialect, *, is_lasting: bool = False) -> None:
         self._standing.check()
         await self._end_session()
-        start = await remember(start, self._provisions.memory, self._standing.principal)
+        start = await remember(await self._preferred.with_voice(start), self._provisions.memory, self._standing.principal)
         try:
             attachment = self._attachments.begin(start, dialect, self._standing.principal.user_id, self._live.caller, is_lasting=is_lasting)
         except SessionError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from audio.decoding import AudioDecoding
 from transports.memory import Memory, NoMemory
 from transports.patients import NoPatients, Patients
+from transports.preferences import NoPreferences, Preferences
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,22 @@ class Provisions:
     """Whom the companion talks to."""
     memory: Memory = field(default_factory=NoMemory)
     """Of earlier conversations."""
+    preferences: Preferences = field(default_factory=NoPreferences)
+    """Of users."""
 
 
-async def open_provisions(resources: AsyncExitStack, patients: Patients, memory: Memory | None = None) -> Provisions:
+async def open_provisions(
+    resources: AsyncExitStack, patients: Patients, memory: Memory | None = None, preferences: Preferences | None = None
+) -> Provisions:
     """Return what there is, with the decoders that are installed.
 
     Args:
         resources: close the decoders.
         patients: whom the companion talks to.
         memory: of earlier conversations; None remembers nothing.
+        preferences: of users; None knows of none.
     """
     decoding = AudioDecoding()
     resources.callback(decoding.close)
     await decoding.start()
-    return Provisions(decoding, patients, memory or NoMemory())
+    return Provisions(decoding, patients, memory or NoMemory(), preferences or NoPreferences())

@@ -207,7 +207,7 @@ async def staged(folder: Path, limits: UploadLimits | None = None, *, max_sessio
         desk = AudioDesk(capabilities(DEFAULT_MODEL_ID), decoding, limits or LIMITS)
         desk.belong_to(registry)
         objects = FolderStore(folder, LinkSigner((bytes(32),)), "http://localhost")
-        surroundings = Surroundings(desk, told, objects, told, lambda: datetime.fromtimestamp(1_900_000_000 + next(numbers), UTC))
+        surroundings = Surroundings(desk, told, objects, told, utc=lambda: datetime.fromtimestamp(1_900_000_000 + next(numbers), UTC))
         try:
             yield Stage(emulator, registry, desk, surroundings, objects, told, tools, prompts, heard, begun)
         finally:

@@ -169,3 +169,19 @@ def test_an_older_model_is_not_asked_for_what_it_cannot_do() -> None:
     assert old.endpointing is None
     assert not old.takes_text
     assert (old.acknowledgement, new.acknowledgement) == ("", "Un momento.")
+
+
+@pytest.mark.req("S0-67")
+@pytest.mark.parametrize(
+    ("start", "may_set", "voice"),
+    [
+        (Start(preferred_voice_id="tiffany"), {"voice"}, "tiffany"),
+        (Start(preferred_voice_id="tiffany", voice_id="lupe"), {"voice"}, "lupe"),
+        (Start(preferred_voice_id="tiffany"), set(), PROFILE.languages[PROFILE.default_language].voice_id),
+        (Start(preferred_voice_id="a voice that was taken away"), {"voice"}, PROFILE.languages[PROFILE.default_language].voice_id),
+    ],
+)
+def test_the_voice_that_a_user_likes_best_counts_where_clients_may_choose_one_and_name_none(
+    start: Start, may_set: set[str], voice: str
+) -> None:
+    assert plan(start, frozenset(may_set)).voice_id == voice

@@ -35,6 +35,7 @@ starts = st.builds(
     history=turns,
     memory=turns,
     context=texts,
+    preferred_voice_id=texts,
 )
 snapshots = st.builds(
     SessionSnapshot,
