@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from transports import event_table
 from transports.dialects import binary_messages, companion_messages, nova_messages, realtime_messages, token_messages, voice_messages
 from transports.dialects.messages import Message, Sender, Table
 
@@ -15,6 +16,7 @@ TABLES: Sequence[Table] = (
     voice_messages.TABLE,
     companion_messages.TABLE,
     realtime_messages.TABLE,
+    event_table.TABLE,
 )
 ABOUT = """One WebSocket endpoint, several dialects: the subprotocol, the path or the first message chooses. Every error has a stable code:
 docs/reference/errors.md has them all. What to do after each close code is in docs/reference/binary-dialect.md.
@@ -22,8 +24,8 @@ docs/reference/errors.md has them all. What to do after each close code is in do
 
 
 def messages_of(table: Table) -> tuple[Message, ...]:
-    """Return all messages of a dialect, with those that every dialect has."""
-    return (*token_messages.MESSAGES, *table.messages)
+    """Return all messages of a dialect, with those of whoever may say in a message who they are."""
+    return (*token_messages.MESSAGES, *table.messages) if table.takes_tokens else table.messages
 
 
 def key_of(message: Message) -> str:

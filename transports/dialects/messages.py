@@ -54,6 +54,8 @@ class Table:
     """The one to ask for; empty where none is needed."""
     path: str = "/"
     """Where clients of this dialect usually connect."""
+    takes_tokens: bool = True
+    """Whether clients may say who they are in a message of its own."""
 
 
 TEXT: Final[Schema] = {"type": "string"}
