@@ -32,26 +32,34 @@ SECONDS = 30.0
 type Message = dict[str, Any]
 
 
-def brain(prompt: Prompt) -> ToneBrain:
-    return ToneBrain(prompt, [])
+@asynccontextmanager
+async def serving(folder: Path, prompts: list[Prompt]) -> AsyncIterator[Server]:
+    """Run a server whose users sign in, with a model that hears tones as words; write down how it is asked to be."""
 
+    def brain(prompt: Prompt) -> ToneBrain:
+        prompts.append(prompt)
+        return ToneBrain(prompt, [])
 
-@pytest.fixture
-async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    options = Options(brain=brain, manner=Manner(speech_speed=0), ca_dir=tmp_path / "ca")
+    options = Options(brain=brain, manner=Manner(speech_speed=0), ca_dir=folder / "ca")
     async with AsyncExitStack() as stack:
         issuer = await stack.enter_async_context(running_issuer())
         emulator = await stack.enter_async_context(NovaSonicLocal(options))
         model = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": emulator.endpoint, "BEDROCK_CA_FILE": str(emulator.ca_file)}
-        places = {"HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0", "STORAGE": "sqlite", "SQLITE_PATH": str(tmp_path / "r.sqlite3")}
+        places = {"HOST": "127.0.0.1", "WS_PORT": "0", "HEALTH_PORT": "0", "STORAGE": "sqlite", "SQLITE_PATH": str(folder / "r.sqlite3")}
         settings = Settings.from_env({**model, **places, **issuer.settings, "EVENTS": "local", "UPLOAD_SPEED": "20"})
         application = await build(settings)
         stack.push_async_callback(application.stop)
         listening = listen_on(settings)
         await application.start(listening)
         yield Server(application, listening.port, issuer)
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    async with serving(tmp_path, []) as running:
+        yield running
 
 
 @asynccontextmanager
