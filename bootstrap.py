@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import structlog
 
@@ -53,6 +54,9 @@ class MonotonicClock:
     def now(self) -> float:
         """Return monotonic seconds."""
         return time.monotonic()
+
+
+MONOTONIC: Final = MonotonicClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,7 @@ async def build(
     tools: ToolRunner | None = None,
     database: Database | None = None,
     observers: Sequence[Observer] = (),
-    clock: Clock | None = None,
+    clock: Clock = MONOTONIC,
     checks: Mapping[str, Check] | None = None,
     authenticator: Authenticator | None = None,
 ) -> Application:
@@ -274,7 +278,6 @@ async def build(
     Raises:
         StartFailed: says what is missing.
     """
-    clock = clock or MonotonicClock()
     counters, lag = Counters(), LoopLag(settings.max_loop_lag_ms / 1000)
     found, resources = dict(checks or {}), AsyncExitStack()
     try:

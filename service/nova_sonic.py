@@ -67,10 +67,6 @@ class RecordedNovaSonic:
         self._announcements = announcements or Announcements(Silent())
         self._clock = clock
 
-    def work_with(self, audio: AudioWork) -> None:
-        """Let this work on audio from now on."""
-        self._audio = audio
-
     # Sessions
 
     async def initialize_session(

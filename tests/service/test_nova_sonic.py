@@ -351,9 +351,9 @@ async def test_without_anybody_who_works_on_audio_sessions_work_all_the_same(rig
         await bare.process_audio_data(RECORDING, session_id)
     with pytest.raises(AudioUnavailable):
         await bare.synthesize_voice("Hello.")
-    bare.work_with(rig.studio)
+    equipped = RecordedNovaSonic(rig.sessions, rig.stage, SessionCache(rig.clock.seconds, rig.counters), rig.studio, clock=rig.clock)
 
-    assert (await bare.process_audio_data(RECORDING, session_id)).reply_text == "Ten dollars."
+    assert (await equipped.process_audio_data(RECORDING, session_id)).reply_text == "Ten dollars."
 
 
 @pytest.mark.req("S0-69")
