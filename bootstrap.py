@@ -282,11 +282,11 @@ async def build(
     found, resources = dict(checks or {}), AsyncExitStack()
     try:
         assistants = load_assistants()
-        model = model or await open_model(settings, resources, found)
+        model, place = (model, None) if model else await open_model(settings, resources, found)
         told = await open_publish_parts(settings, resources, counters, clock)
         desk = await _open_desk(settings, told, resources, counters, given=(tools, database), checks=found)
         database, companion, connections = desk.database, desk.companion, desk.connections
-        ground = Ground(settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book, connections)
+        ground = Ground(settings, resources, counters, clock.now, assistants, told.publisher, database, companion.book, connections, place)
         told.join(written := await open_record_parts(ground))
         traces = open_traces(settings, resources)
         provisions = await open_provisions(resources, companion.patients, written.memory, written.preferences)

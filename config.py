@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 import setting_values as read
 from auth.claims import TokenUse
 from publishing.interfaces import EventsKind
-from record_settings import RecordSettings
+from record_settings import MODEL_ID, RecordSettings
 from s2s.bedrock.interfaces import Transport
+from s2s.models import CASCADE_MODEL_ID
 from transports.addresses import MAX_HOPS
 from transports.limits import BYTES_PER_SECOND, FLOOD_SECONDS, FRAMES_PER_SECOND, MAX_FRAME_BYTES, MAX_TEXT_BYTES
 
@@ -27,7 +28,6 @@ LOCAL_FOLDER = ROOT / ".local"
 
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB developer guide, "Naming rules"
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
-_MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
 _ASSISTANT = re.compile(r"[a-z0-9_-]{1,64}")
 _STAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-\d_[0-9a-zA-Z]{1,46}")  # Cognito API reference, UserPoolType, Id
@@ -119,7 +119,10 @@ class Settings(RecordSettings):
         "us-east-1",
     )
     model_id: str = read.setting(
-        "MODEL_ID", "Bedrock model id.", read.matching(_MODEL_ID, "a Bedrock model id"), "amazon.nova-2-sonic-v1:0"
+        "MODEL_ID",
+        "Bedrock model id of Nova Sonic; or cascade, which is Transcribe, the text model of TEXT_MODEL_ID, and Polly.",
+        read.matching(MODEL_ID, "a Bedrock model id"),
+        "amazon.nova-2-sonic-v1:0",
     )
     model_endpoint: str | None = read.setting(
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "Endpoint of the model instead of the region's own.", read.endpoint, None, shown=""
@@ -443,6 +446,8 @@ class Settings(RecordSettings):
             problems.extend(settings._problems_of_auth())
         if settings.events is EventsKind.APPSYNC and not settings.events_endpoint and "EVENTS_ENDPOINT=" not in "".join(problems):
             problems.append("EVENTS_ENDPOINT is needed with EVENTS=appsync")
+        if settings.model_id == CASCADE_MODEL_ID and not settings.text_model_id and not local:
+            problems.append("TEXT_MODEL_ID is needed with MODEL_ID=cascade")
         if problems:
             raise SettingsError(tuple(problems))
         return settings

@@ -1,12 +1,15 @@
 """Settings of what outlives a conversation: records, recordings, events and alerts."""
 
 # ruff: noqa: RUF009 - the calls in the dataclass make fields, one each
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import setting_values as read
 from publishing.interfaces import EventsKind
 from storage.recordings import RecordAudio, RecordingFormat
+
+MODEL_ID = re.compile(r"[a-zA-Z0-9:/._-]{1,2048}")  # Bedrock API reference, InvokeModelWithBidirectionalStream, modelId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,4 +174,25 @@ class RecordSettings:
         "How many times as fast as it was spoken the model is given an uploaded recording; it takes what it can.",
         read.number(1, 100),
         4,
+    )
+    text_model_id: str = read.setting(
+        "TEXT_MODEL_ID",
+        "Text model on Bedrock that writes notes of conversations, and with MODEL_ID=cascade answers in them: an id, inference profile or "
+        "ARN. Without it notes are taken out of what was said.",
+        read.matching(MODEL_ID, "a Bedrock model id"),
+        "",
+    )
+    transcribe_endpoint: str | None = read.setting(
+        "AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING",
+        "Endpoint of Transcribe Streaming instead of the region's own; used with MODEL_ID=cascade.",
+        read.endpoint,
+        None,
+        shown="",
+    )
+    polly_endpoint: str | None = read.setting(
+        "AWS_ENDPOINT_URL_POLLY",
+        "Endpoint of Polly instead of the region's own; used with MODEL_ID=cascade.",
+        read.endpoint,
+        None,
+        shown="",
     )

@@ -1,7 +1,7 @@
 """Opens streams of a cascade (session.interfaces.ModelClient)."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -36,7 +36,8 @@ class CascadeClient:
     """A model put together of three services. Belongs to one event loop; close it with aclose.
 
     Args:
-        crew: the services; the caller's to close.
+        crew: the services.
+        closing: closes them, after the streams.
         opening_seconds: how long an opening may take.
         text_profile: how much text a stream may be given.
         new_id: makes an id that was never used before.
@@ -45,12 +46,14 @@ class CascadeClient:
     def __init__(
         self,
         crew: Crew,
+        closing: Sequence[Callable[[], Awaitable[None]]] = (),
         *,
         opening_seconds: float = OPENING_SECONDS,
         text_profile: TextProfile = STRICT,
         new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
         self._crew = crew
+        self._close_crew = tuple(closing)
         self._opening_seconds = opening_seconds
         self._text_profile = text_profile
         self._new_id = new_id
@@ -116,5 +119,6 @@ class CascadeClient:
             pass
 
     async def aclose(self) -> None:
-        """Close all streams. Returns in bounded time."""
+        """Close all streams and connections. Returns in bounded time."""
         await asyncio.gather(*(stream.close() for stream in list(self._streams)))
+        await asyncio.gather(*(close() for close in self._close_crew))

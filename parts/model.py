@@ -1,12 +1,14 @@
-"""The model: Nova Sonic on Bedrock, or its emulator."""
+"""The model: Nova Sonic on Bedrock, or its emulator, or a cascade at either."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
 from api.health import Check
+from cascade.client import CascadeClient
 from config import LOCAL_FOLDER, ModelHistory, Settings
 from local_emulator import EmulatorFailed, LocalEmulator
+from parts.cascade import ModelPlace, make_cascade
 from parts.errors import NoCredentials, StartFailed
 from s2s.bedrock.client import NovaSonicClient, region_endpoint
 from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
@@ -15,6 +17,7 @@ from s2s.bedrock.stream import Timeouts
 from s2s.cures import Place, explain
 from s2s.errors import ModelError
 from s2s.limits import RELAXED, STRICT
+from s2s.models import CASCADE_MODEL_ID
 from session.interfaces import ModelClient
 from session.stream_quota import StreamQuota
 from telemetry.counters import Counters
@@ -26,12 +29,16 @@ SPARE_STREAMS: Final = 5
 """Streams that the emulator takes beyond the sessions: one may still be closing when the next opens."""
 
 
-def make_client(settings: Settings, endpoint: str | None, ca_file: Path | None, credentials: Credentials) -> NovaSonicClient:
+def make_client(
+    settings: Settings, endpoint: str | None, ca_file: Path | None, credentials: Credentials
+) -> NovaSonicClient | CascadeClient:
     """Return the client of the model that the settings ask for.
 
     Raises:
         StartFailed: the proxy is none that can be used.
     """
+    if settings.model_id == CASCADE_MODEL_ID:
+        return make_cascade(settings, ModelPlace(endpoint, ca_file, credentials), TEXT_PROFILES[settings.model_history])
     proxies = {"https_proxy": settings.https_proxy or "", "no_proxy": settings.no_proxy}
     try:
         proxy = None if settings.local else proxy_for(endpoint or region_endpoint(settings.region), proxies)
@@ -75,8 +82,8 @@ async def open_endpoint(settings: Settings, resources: AsyncExitStack) -> tuple[
     return local.uri, local.ca_file
 
 
-async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> ModelClient:
-    """Return the model that the settings ask for, and add its check.
+async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict[str, Check]) -> tuple[ModelClient, ModelPlace]:
+    """Return the model that the settings ask for, and where it is; add its check.
 
     Raises:
         StartFailed: there are no credentials, or the emulator does not start.
@@ -88,10 +95,11 @@ async def open_model(settings: Settings, resources: AsyncExitStack, checks: dict
         except ModelError as error:
             raise NoCredentials(explain(error, place_of(settings))) from error
         resources.push_async_callback(found.aclose)
-    client = make_client(settings, *await open_endpoint(settings, resources), credentials)
+    place = ModelPlace(*await open_endpoint(settings, resources), credentials)
+    client = make_client(settings, place.endpoint, place.ca_file, credentials)
     resources.push_async_callback(client.aclose)
     checks["model"] = client.ping
-    return client
+    return client, place
 
 
 def stream_quota(settings: Settings, model: ModelClient, counters: Counters) -> StreamQuota:

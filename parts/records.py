@@ -20,6 +20,7 @@ from api.preferences import PreferenceDesk
 from api.recording_content import SHELF
 from config import Settings
 from observers.preferences import PreferredVoices
+from parts.cascade import ModelPlace, open_note_writer
 from parts.connections import ConnectionParts
 from parts.conversations import open_conversations
 from parts.objects import open_objects
@@ -89,6 +90,8 @@ class Ground:
     patients: PatientBook | None
     """Whom the companion talks to."""
     connections: ConnectionParts
+    place: ModelPlace | None = None
+    """Where the model's services are; None where the model was given."""
 
 
 async def open_record_parts(ground: Ground) -> RecordParts:
@@ -151,7 +154,8 @@ async def _add_service(
     uploads = AudioOffer(surroundings, voice.sessions, announcements)
     parts.at_registry.append(desk.belong_to)
     parts.offer(audio.OPERATIONS, audio.AUDIO, uploads)
-    parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher))
+    writer = open_note_writer(ground.settings, ground.resources, ground.place)
+    parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher, writer))
     work, cache = ModelAudioWork(surroundings, voice.sessions), SessionCache(time.monotonic, ground.counters)
     service = RecordedNovaSonic(voice.sessions, voice.live, cache, work, announcements=announcements)
     parts.offer(voice_sessions.OPERATIONS, voice_sessions.VOICE, service)

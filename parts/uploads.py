@@ -8,7 +8,7 @@ from audio.decoding import AudioDecoding
 from config import Settings
 from publishing.interfaces import EventPublisher
 from s2s.models import capabilities
-from service.notes import NoteTaker
+from service.notes import NoteTaker, TextModel
 from service.uploads import AudioDesk, UploadLimits
 from storage.conversations import Conversations
 from storage.objects import ObjectStore
@@ -16,10 +16,22 @@ from storage.voice_sessions import VoiceSessions
 
 
 def make_note_desk(
-    sessions: VoiceSessions, conversations: Conversations, objects: ObjectStore | None, publisher: EventPublisher
+    sessions: VoiceSessions,
+    conversations: Conversations,
+    objects: ObjectStore | None,
+    publisher: EventPublisher,
+    writer: TextModel | None = None,
 ) -> NoteDesk:
-    """Return what makes notes of conversations, without a text model."""
-    return NoteDesk(NoteTaker(objects, conversations, publisher), sessions)
+    """Return what makes notes of conversations.
+
+    Args:
+        sessions: tell whose a voice session is.
+        conversations: what was said.
+        objects: keep the notes; None keeps none.
+        publisher: is told of them.
+        writer: a text model; None takes the summary out of what was said.
+    """
+    return NoteDesk(NoteTaker(objects, conversations, publisher, writer), sessions)
 
 
 async def open_audio_desk(settings: Settings, resources: AsyncExitStack, clock: Callable[[], float]) -> AudioDesk:
