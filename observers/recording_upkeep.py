@@ -29,7 +29,7 @@ class RecordingUpkeep:
 
     Args:
         recordings: repository.
-        counters: gets `recording_salvaged` and `object_expired`.
+        counters: gets `recording_salvaged`, `recording_never_heard` and `object_expired`.
         keep_days: after which everything in the store is removed; None leaves that to the store.
         clock: the time now, with a zone.
         left_for: how long nobody has gone on with what is completed.
@@ -69,6 +69,9 @@ class RecordingUpkeep:
         """
         for key in await self._recordings.store.salvage(ROOT, self._left_for):
             await self._salvaged(key)
+        for recording in await self._recordings.left_silent(self._clock() - self._left_for):
+            self._counters.add("recording_never_heard")
+            await self._recordings.write(replace(recording, state=RecordingState.CUT))
         if self._keep is not None:
             await self._expire(self._clock() - self._keep)
 

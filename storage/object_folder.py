@@ -91,6 +91,11 @@ class FolderStore:
         check_prefix(prefix)
         return await self._run(lambda: self._salvage(prefix, self._clock() - idle.total_seconds()))
 
+    async def unfinished(self, prefix: str) -> frozenset[str]:
+        """Return the keys to which uploads have begun that are not complete."""
+        check_prefix(prefix)
+        return await self._run(lambda: frozenset(key for key, _ in _walk(self._unfinished, prefix)))
+
     async def presign(self, key: str, method: Method, seconds: int, *, owner: str = "", terms: Terms | None = None) -> Link:
         """Return a link to one object that expires; its address is the server's own, without a host."""
         check_link(method, seconds, terms)

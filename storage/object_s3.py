@@ -168,6 +168,11 @@ class S3Store:
             await self.join(key, b"")
         return tuple(found)
 
+    async def unfinished(self, prefix: str) -> frozenset[str]:
+        """Return the keys to which uploads have begun that are not complete."""
+        parts = [part.key async for part in self._all(f"{UNFINISHED}{check_prefix(prefix)}")]
+        return frozenset(key.removeprefix(UNFINISHED).rpartition("/")[0] for key in parts)
+
     async def presign(self, key: str, method: Method, seconds: int, *, owner: str = "", terms: Terms | None = None) -> Link:
         """Return a link to one object that expires; S3 holds an upload to its size, its type and its owner by the signature."""
         check_link(method, seconds, terms)

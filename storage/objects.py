@@ -124,6 +124,9 @@ class ObjectStore(Protocol):
     async def salvage(self, prefix: str, idle: timedelta) -> tuple[str, ...]:
         """Complete the uploads to keys of this prefix that nobody has gone on with for so long; return their keys."""
 
+    async def unfinished(self, prefix: str) -> frozenset[str]:
+        """Return the keys of this prefix to which uploads have begun that are not complete."""
+
     async def presign(self, key: str, method: Method, seconds: int, *, owner: str = "", terms: Terms | None = None) -> Link:
         """Return a link to one object that expires.
 

@@ -7,7 +7,8 @@ voice-sessions/{session}/metadata-{time}.json     the same for what another proc
 Every process writes objects of its own alone: no two ever write the same one.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,12 +18,14 @@ import orjson
 
 from storage.errors import InvalidRequest
 from storage.models import Json, format_instant, parse_instant
-from storage.objects import OWNER, ObjectStore, Upload, owner_mark
+from storage.objects import OWNER, ObjectInfo, ObjectStore, Upload, owner_mark
 
 ROOT: Final = "voice-sessions/"
 NOTES_TYPE: Final = "application/json"
 MOST_RECORDINGS: Final = 100
 """Of one session: as often as it may have gone from process to process."""
+_SOUND: Final = re.compile(r"audio-\d{8}T\d{9}Z\.")
+"""Of a recording, not of an upload: that has a name behind its time."""
 VERSION: Final = 1
 """Of the metadata; a reader of this version understands what members are added."""
 
@@ -165,6 +168,33 @@ class Recordings:
         session_id = key.removeprefix(ROOT).partition("/")[0]
         return next((one for one in await self.of_session(session_id) if one.key == key), None)
 
+    async def left_silent(self, before: datetime) -> tuple[Recording, ...]:
+        """Return the recordings that were begun before this time and never had any sound: their processes died at once."""
+        found: list[Recording] = []
+        async for files in self._by_session():
+            notes = [info for info in files if _name_of(info).startswith("metadata")]
+            if len(notes) > sum(_SOUND.match(_name_of(info)) is not None for info in files):
+                read = [await self._read(info.key) for info in notes if info.modified_at < before]
+                found += [one for one in read if one is not None and one.state is RecordingState.RUNNING]
+        growing = await self.store.unfinished(ROOT) if found else frozenset()
+        return tuple([one for one in found if one.key not in growing and await self.store.head(one.key) is None])
+
+    async def _by_session(self) -> AsyncIterator[list[ObjectInfo]]:
+        """Yield what there is of each session; keys come in order."""
+        files: list[ObjectInfo] = []
+        after: str | None = None
+        while True:
+            listed = await self.store.list(ROOT, after=after)
+            for info in listed.objects:
+                if files and _folder_of(files[0]) != _folder_of(info):
+                    yield files
+                    files = []
+                files.append(info)
+            if (after := listed.after) is None:
+                break
+        if files:
+            yield files
+
     async def delete(self, session_id: str) -> None:
         """Remove all that there is of a session; what is known of it last, so that what is left can be found again."""
         listed = await self.store.list(f"{ROOT}{session_id}/", limit=MOST_RECORDINGS * 3)
@@ -245,6 +275,14 @@ def _from_json(told: Mapping[str, object]) -> Recording:
         reason=None if reason is None else str(reason),
         figures=figures,
     )
+
+
+def _folder_of(info: ObjectInfo) -> str:
+    return info.key.rpartition("/")[0]
+
+
+def _name_of(info: ObjectInfo) -> str:
+    return info.key.rpartition("/")[2]
 
 
 def _stamp(instant: datetime) -> str:

@@ -20,7 +20,7 @@ from session.events import EndReason, SpeechChunk
 from storage.errors import StorageUnavailable
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner
-from storage.recordings import RecordingFormat, Recordings, RecordingState
+from storage.recordings import Recording, RecordingFormat, Recordings, RecordingState
 from telemetry.counters import Counters
 from tests import needs
 from tests.observers.recorded_calls import CALLER, CODES, Call, Desk, NearPress, channels, gave_way, label
@@ -237,6 +237,45 @@ async def test_a_process_that_is_killed_loses_the_last_seconds_alone(tmp_path: P
     assert file is not None
     assert (before, recording.state, counters.read()["recording_salvaged"]) == (RecordingState.RUNNING, RecordingState.CUT, 1)
     assert 14.0 <= decoded(file, 8_000).shape[1] / 8_000 <= 20.0
+
+
+async def test_a_recording_whose_process_died_before_its_first_part_breaks_off_and_can_be_removed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "objects"), RecordingFormat.FLAC.value, "600"]
+    await asyncio.to_thread(subprocess.run, command, cwd=needs.ROOT, capture_output=True, timeout=60, check=False)
+    store = FolderStore(tmp_path / "objects", LinkSigner([bytes(32)]), "/")
+    recordings, counters = Recordings(store), Counters()
+    sounds = [info.key for info in (await store.list("")).objects if "audio-" in info.key]
+    await RecordingUpkeep(recordings, counters, keep_days=30).look()
+    young = (await recordings.of_session("s1"))[0].state
+    for _ in range(2):
+        await RecordingUpkeep(recordings, counters, keep_days=30, clock=in_an_hour).look()
+    (recording,) = await recordings.of_session("s1")
+    await store.aclose()
+
+    assert sounds == []
+    assert (young, recording.state, counters.read()["recording_never_heard"]) == (RecordingState.RUNNING, RecordingState.CUT, 1)
+
+
+async def test_what_still_grows_or_has_its_sound_is_not_taken_for_silent(store: MoodyStore) -> None:
+    recordings = Recordings(store)
+    began = datetime(2030, 1, 16, 15, tzinfo=UTC)
+    states = {"growing": RecordingState.RUNNING, "whole": RecordingState.RUNNING, "failed": RecordingState.FAILED}
+    made = {
+        name: Recording(name, "eva", "carlos", "es", "carlos", "m", began, RecordingFormat.WAV, 8_000, state=state)
+        for name, state in {**states, "silent": RecordingState.RUNNING}.items()
+    }
+    for one in made.values():
+        await recordings.write(one)
+    await recordings.upload(made["growing"]).part(b"sound")
+    await store.put(made["whole"].key, b"sound", "audio/wav")
+    await store.put("voice-sessions/silent/audio-20300116T150000000Z-0a1b2c3d.wav", b"an upload", "audio/wav")
+
+    assert await recordings.left_silent(in_an_hour()) == (made["silent"],)
+    assert await recordings.left_silent(datetime.now(UTC) - timedelta(hours=1)) == ()
+
+
+def in_an_hour() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 @pytest.mark.req("S0-04", "S0-50")

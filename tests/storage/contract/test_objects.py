@@ -159,6 +159,18 @@ async def test_what_somebody_goes_on_with_is_left_alone(objects: ObjectStore, pl
     assert await objects.head(f"{place}/a") is None
 
 
+async def test_what_has_begun_is_unfinished_until_it_is_complete_or_given_up(objects: ObjectStore, place: str) -> None:
+    uploads = {name: objects.upload(f"{place}/{name}", "audio/ogg") for name in ("a", "b", "c", "d")}
+    for name in ("a", "b", "c"):
+        await uploads[name].part(b"x")
+    begun = await objects.unfinished(f"{place}/")
+    await uploads["a"].complete()
+    await uploads["b"].abort()
+
+    assert begun == {f"{place}/{name}" for name in ("a", "b", "c")}
+    assert await objects.unfinished(f"{place}/") == {f"{place}/c"}
+
+
 @pytest.mark.parametrize(
     "key",
     [
