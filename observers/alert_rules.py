@@ -44,6 +44,7 @@ def rules(failures: int) -> tuple[Rule, ...]:
         failures: sessions that fail with one code within five minutes, at which somebody should look.
     """
     lost = "Records were lost, because their store was away for longer than what waits has room."
+    refused = "Records were left out, because their store never takes them as they are."
     return (
         Rule(SESSION_FAILED, "sessions_failing", "Conversations fail, and all with the same code.", failures, 300.0),
         Rule("model_away", "model_unavailable", "The model does not answer: new conversations are refused.", 1, 60.0, Severity.CRITICAL),
@@ -58,7 +59,15 @@ def rules(failures: int) -> tuple[Rule, ...]:
                 "conversation_turn_lost",
                 "voice_session_lost",
                 "event_lost",
+                "alert_lost",
             )
+        ),
+        Rule(
+            "recording_dropped_ms", "recordings_incomplete", "Recordings are silent where their sound could not be stored in time.", 1, 60.0
+        ),
+        *(
+            Rule(name, "records_refused", refused, 1, 60.0)
+            for name in ("conversation_turn_refused", "voice_session_refused", "event_refused", "event_unwritable", "alert_refused")
         ),
     )
 

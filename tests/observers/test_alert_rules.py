@@ -129,7 +129,7 @@ def test_every_rule_has_a_limit_and_names_its_counter_once() -> None:
 
 def test_every_counter_of_a_rule_is_counted_somewhere() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in product_files() if path.name != "alert_rules.py")
-    lines = {f"{name}_lost" for name in re.findall(r"Backlog\(\s*\"(\w+)\"", text)}
+    lines = {f"{name}_{end}" for name in re.findall(r"Backlog\(\s*\"(\w+)\"", text) for end in ("lost", "refused")}
     counted = lines | set(re.findall(r"counters\.add\(\s*\"(\w+)\"", text))
 
     assert [name for name in AlertRules(rules(5)).counters if name not in counted] == []
