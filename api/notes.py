@@ -11,7 +11,7 @@ from api.operations import Operation, Success
 from api.ownership import own_voice_session
 from api.schema import Member, Record, Text, Told
 from service.notes import NoteTaker
-from storage.voice_session_items import ANYBODY
+from storage.voice_session_items import user_of
 from storage.voice_sessions import VoiceSessions
 
 
@@ -29,8 +29,7 @@ NOTES: Final = web.AppKey("note_desk", NoteDesk)
 async def make_notes(request: web.Request) -> web.Response:
     """Make the notes of a session."""
     session = await own_voice_session(request, request.app[NOTES].sessions)
-    user_id = "" if session.user_id == ANYBODY else session.user_id
-    notes = await request.app[NOTES].notes.make(session.session_id, user_id)
+    notes = await request.app[NOTES].notes.make(session.session_id, user_of(session))
     told = {"text": notes.text, "key": notes.key, "isExtracted": notes.is_extracted}
     return answer(told, "The notes were made")
 

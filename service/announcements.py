@@ -13,7 +13,7 @@ from publishing.events import SessionChange, SessionEvent, SessionStatus
 from publishing.interfaces import EventPublisher
 from session.notices import Deliver, Recipient, SessionNoted
 from storage.models import format_instant
-from storage.voice_session_items import ANYBODY, VoiceSession
+from storage.voice_session_items import VoiceSession, user_of
 
 DELIVER_SECONDS: Final = 1.0
 """For a client that takes what it is told slowly; the one who asked for the change waits for it."""
@@ -55,11 +55,6 @@ class Announcements:
             with suppress(TimeoutError):  # a client that does not read can ask how its session stands
                 async with asyncio.timeout(DELIVER_SECONDS):
                     await deliver.deliver(to, (_notice(change, session),))
-
-
-def user_of(session: VoiceSession) -> str:
-    """Return whose a session is; empty for somebody whom nobody asked."""
-    return "" if session.user_id == ANYBODY else session.user_id
 
 
 def _event(change: SessionChange, session: VoiceSession) -> SessionEvent:

@@ -1,11 +1,10 @@
 """AudioWork with the model: what NovaSonicService needs of whoever works on audio."""
 
-from service.announcements import user_of
 from service.errors import UnknownSession
 from service.interfaces import Processed, Speech, Transcript
 from service.pipeline import Caller, Surroundings, answer_recording
 from session.errors import InternalError
-from storage.voice_session_items import VoiceSession
+from storage.voice_session_items import VoiceSession, user_of
 from storage.voice_sessions import VoiceSessions
 
 

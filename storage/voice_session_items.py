@@ -172,6 +172,11 @@ def key_of(session_id: str) -> Key:
     return Key(f"VOICE#{session_id}", METADATA)
 
 
+def user_of(session: VoiceSession) -> str:
+    """Return whose a session is; empty for somebody whom nobody asked."""
+    return "" if session.user_id == ANYBODY else session.user_id
+
+
 def seconds_between(first: datetime, last: datetime) -> Decimal:
     """Return the time between two instants in seconds, to the millisecond and never negative."""
     passed = to_milliseconds(last) - to_milliseconds(first)
