@@ -7,15 +7,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
 
 from api import connections as connections_api
 from api import sessions as sessions_api
 from api.app import build_app
 from api.connections import SWITCHBOARD, Switchboard
 from api.sessions import DESK, SessionDesk
-from auth.interfaces import TokenRefused
-from auth.principal import Principal, Role
 from session.events import EndReason, SessionEnded, Start
 from storage.audit import AuditAction, AuditTrail
 from storage.connections import ConnectionInfo, Connections, ConnectionStatus, EndedBy
@@ -23,27 +20,11 @@ from storage.errors import StorageUnavailable
 from storage.sqlite import SqliteDatabase
 from storage.table import Table
 from storage.tables import connections_table
+from tests.api.people import NamedPeople, ask
 from tests.api.raw import serving
 from tests.storage.databases import NOW, StandingClock
 from tests.transports.doubles import ScriptedModel, registry_of
 from transports.origins import OriginPolicy
-
-PEOPLE = {
-    "op": Principal("op", roles=frozenset({Role.OPERATOR})),
-    "eva": Principal("eva", "eva@email.com"),
-    "nobody": Principal(""),
-}
-
-
-class Badges:
-    """Knows people by their names."""
-
-    needs_token = True
-
-    async def authenticate(self, token: str, claimed_user: str = "") -> Principal:
-        if token not in PEOPLE:
-            raise TokenRefused("unknown")
-        return PEOPLE[token]
 
 
 @dataclass
@@ -64,12 +45,7 @@ class Rig:
         return connection_id in self.here
 
     async def ask(self, method: str, path: str, who: str = "op", **more: Any) -> tuple[int, dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {who}"} if who else {}
-        async with (
-            ClientSession() as client,
-            client.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, **more) as answer,
-        ):
-            return answer.status, await answer.json()
+        return await ask(self.port, method, path, who, **more)
 
     async def data(self, path: str, who: str = "op") -> Any:
         return (await self.ask("GET", path, who))[1]["data"]
@@ -94,7 +70,7 @@ async def rig() -> AsyncIterator[Rig]:
     made.sessions = registry_of(model)
     app = build_app(
         [connections_api.OPERATIONS, sessions_api.OPERATIONS],
-        authenticator=Badges(),
+        authenticator=NamedPeople(),
         origins=OriginPolicy(),
         parts={SWITCHBOARD: Switchboard(made.connections, made.trail, made), DESK: SessionDesk(made.sessions, made.trail)},
     )

@@ -14,8 +14,6 @@ from api import conversations as conversations_api
 from api.app import build_app
 from api.connections import SWITCHBOARD, Switchboard
 from api.conversations import CONVERSATIONS
-from auth.interfaces import TokenRefused
-from auth.principal import Principal, Role
 from storage.audit import AuditTrail
 from storage.connections import Connections
 from storage.conversation_turns import Conversation, Speaker, ToolCall, Turn
@@ -24,27 +22,10 @@ from storage.errors import StorageUnavailable
 from storage.records import Listing
 from storage.sqlite import SqliteDatabase
 from storage.tables import connections_table, conversations_table
+from tests.api.people import NamedPeople
 from tests.api.raw import serving
 from tests.storage.databases import NOW, StandingClock
 from transports.origins import OriginPolicy
-
-PEOPLE = {
-    "op": Principal("op", roles=frozenset({Role.OPERATOR})),
-    "eva": Principal("eva", "eva@email.com"),
-    "ada": Principal("ada", "ada@email.com"),
-    "nobody": Principal(""),
-}
-
-
-class Badges:
-    """Knows people by their names."""
-
-    needs_token = True
-
-    async def authenticate(self, token: str, claimed_user: str = "") -> Principal:
-        if token not in PEOPLE:
-            raise TokenRefused("unknown")
-        return PEOPLE[token]
 
 
 class FragileConversations(Conversations):
@@ -99,7 +80,7 @@ async def rig() -> AsyncIterator[Rig]:
     made = Rig(0, FragileConversations(of_conversations), AuditTrail(of_connections, lambda: f"{next(numbers):06}", clock))
     app = build_app(
         [conversations_api.OPERATIONS],
-        authenticator=Badges(),
+        authenticator=NamedPeople(),
         origins=OriginPolicy(),
         parts={SWITCHBOARD: Switchboard(Connections(of_connections, clock), made.trail, made), CONVERSATIONS: made.conversations},
     )

@@ -16,8 +16,8 @@ from storage.conversations import Conversations
 from storage.preferences import UserPreferences
 from storage.sqlite import SqliteDatabase
 from storage.tables import conversations_table, voice_sessions_table
+from tests.api.people import NamedPeople
 from tests.api.raw import serving
-from tests.api.test_voice_sessions import Names
 from tests.storage.databases import StandingClock
 from transports.origins import OriginPolicy
 
@@ -51,7 +51,7 @@ async def rig() -> AsyncIterator[Rig]:
         conversations_api.CONVERSATIONS: said,
     }
     groups = [preferences_api.OPERATIONS, conversations_api.OPERATIONS]
-    async with serving(build_app(groups, authenticator=Names(), origins=OriginPolicy(), parts=parts)) as port:
+    async with serving(build_app(groups, authenticator=NamedPeople(), origins=OriginPolicy(), parts=parts)) as port:
         yield Rig(port, preferences)
     await database.aclose()
 

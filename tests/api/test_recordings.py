@@ -13,32 +13,17 @@ from aiohttp import ClientSession
 from api.app import build_app
 from api.recording_content import CONTENT_OPERATIONS, SHELF, RecordingShelf
 from api.recordings import MAX_UPLOAD_BYTES, OPERATIONS
-from auth.interfaces import TokenRefused
-from auth.principal import Principal, Role
 from storage.errors import StorageUnavailable
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner, Ticket
 from storage.objects import Method, owner_mark
 from storage.recordings import Recording, RecordingFormat, Recordings, RecordingState
+from tests.api.people import NamedPeople, ask
 from tests.api.raw import serving
 from transports.origins import OriginPolicy
 
-PEOPLE = {
-    "op": Principal("op", roles=frozenset({Role.OPERATOR})),
-    "ana": Principal("ana", "ana@email.com"),
-    "eva": Principal("eva", "eva@email.com"),
-}
 SOUND = bytes(range(256)) * 4_000
 """A megabyte: more than one piece."""
-
-
-class Badges:
-    needs_token = True
-
-    async def authenticate(self, token: str, claimed_user: str = "") -> Principal:
-        if token not in PEOPLE:
-            raise TokenRefused("unknown")
-        return PEOPLE[token]
 
 
 @dataclass
@@ -53,12 +38,7 @@ class Rig:
         return self.now
 
     async def ask(self, method: str, path: str, who: str = "ana", **more: Any) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {who}"} if who else {}
-        async with (
-            ClientSession() as client,
-            client.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, **more) as told,
-        ):
-            return told.status, await told.json()
+        return await ask(self.port, method, path, who, **more)
 
     async def fetch(self, method: str, url: str, **more: Any) -> tuple[int, bytes, dict[str, str]]:
         async with ClientSession() as client, client.request(method, f"http://127.0.0.1:{self.port}{url}", **more) as told:
@@ -96,7 +76,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     store = FolderStore(tmp_path / "objects", signer, "/recordings/content", clock=lambda: made[0].now)
     shelf = RecordingShelf(Recordings(store), signer, lambda: made[0].now)
     app = build_app(
-        [OPERATIONS, CONTENT_OPERATIONS], authenticator=Badges(), origins=OriginPolicy((), "0.0.0.0"), parts={SHELF: shelf}, stage="demo"
+        [OPERATIONS, CONTENT_OPERATIONS],
+        authenticator=NamedPeople(),
+        origins=OriginPolicy((), "0.0.0.0"),
+        parts={SHELF: shelf},
+        stage="demo",
     )
     async with serving(app) as port:
         made.append(Rig(port, shelf.recordings, store, signer, now))

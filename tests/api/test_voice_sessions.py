@@ -7,13 +7,11 @@ from itertools import count
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
 
 from api import voice_sessions as voice_api
 from api.app import build_app
 from api.connections import SWITCHBOARD, Switchboard
 from api.voice_sessions import VOICE
-from auth.principal import Principal
 from service.live_sessions import RegisteredSessions
 from service.nova_sonic import RecordedNovaSonic
 from service.session_cache import SessionCache
@@ -25,22 +23,13 @@ from storage.tables import connections_table, voice_sessions_table
 from storage.voice_session_items import Counts, Leg, Tokens, VoiceSessionStatus
 from storage.voice_sessions import VoiceSessions
 from telemetry.counters import Counters
+from tests.api.people import NamedPeople, ask
 from tests.api.raw import serving
-from tests.api.test_connections import PEOPLE
 from tests.storage.databases import NOW, StandingClock
 from tests.transports.doubles import ScriptedModel, registry_of
 from transports.origins import OriginPolicy
 
 type Json = dict[str, Any]
-
-
-class Names:
-    """Takes the names of people for their tokens."""
-
-    needs_token = True
-
-    async def authenticate(self, token: str, claimed_user: str = "") -> Principal:
-        return (PEOPLE | {"ada": Principal("ada")})[token]
 
 
 @dataclass
@@ -59,10 +48,7 @@ class Rig:
         return False
 
     async def ask(self, method: str, path: str, who: str = "eva", **more: Any) -> tuple[int, Json]:
-        headers = {"Authorization": f"Bearer {who}"}
-        address = f"http://127.0.0.1:{self.port}/voice-sessions{path}"
-        async with ClientSession() as client, client.request(method, address, headers=headers, **more) as answer:
-            return answer.status, await answer.json()
+        return await ask(self.port, method, f"/voice-sessions{path}", who, **more)
 
     async def data(self, path: str = "", who: str = "eva") -> Any:
         return (await self.ask("GET", path, who))[1]["data"]
@@ -87,7 +73,7 @@ async def rig() -> AsyncIterator[Rig]:
     live.belong_to(made.registry)
     service = RecordedNovaSonic(made.sessions, live, SessionCache(clock.seconds, Counters()), clock=clock)
     board = Switchboard(made.connections, trail, made)
-    app = build_app([voice_api.OPERATIONS], authenticator=Names(), origins=OriginPolicy(), parts={VOICE: service, SWITCHBOARD: board})
+    app = build_app([voice_api.OPERATIONS], authenticator=NamedPeople(), origins=OriginPolicy(), parts={VOICE: service, SWITCHBOARD: board})
     async with serving(app) as port:
         made.port = port
         yield made
