@@ -8,7 +8,9 @@ LONGEST: Final = 300
 SHORTEST: Final = 12
 """Characters that are worth a request: `No.` is spoken with what follows."""
 _END: Final = re.compile(r"[.!?…][\"'”»)\]]*(?=\s)|\n+")
-_ABBREVIATION: Final = re.compile(r"(?:^|[\s(])(?:\w|Dr|Dra|Sr|Sra|Srta|Ud|Uds|Mr|Mrs|Ms|St|No|Nr|Bzw|bzw|M|Mme|etc|ca|vs|approx|núm)\.$")
+_ABBREVIATION: Final = re.compile(
+    r"(?:^|[\s(.])(?:[^\W\d_]|Dr|Dra|Sr|Sra|Srta|Ud|Uds|Mr|Mrs|Ms|St|No|Nr|Bzw|bzw|M|Mme|etc|ca|vs|approx|núm)\.$"
+)
 _MARKER: Final = re.compile(r"\[[A-Z_ ]{2,20}\]")
 _MARKUP: Final = re.compile(r"[*_`#>]+|^\s*[-•]\s+", re.MULTILINE)
 
