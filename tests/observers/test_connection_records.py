@@ -1,12 +1,11 @@
 """What is written of connections, and what happens while the store is slow or away. The loop's time is a number: a minute takes no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count, pairwise
-from typing import Any
 
 import pytest
 
@@ -19,40 +18,10 @@ from storage.connections import ConnectionInfo, Connections, ConnectionStatus
 from storage.errors import InvalidRequest, StorageUnavailable
 from storage.sqlite import SqliteDatabase
 from storage.tables import connections_table
-from storage.workers import BoundedPool
 from telemetry.counters import Counters
-from tests.session.virtual_time import VirtualLoop
+from tests.observers.loop_time import HANGS, START, LoopTime, Run, open_database
 
-START = datetime(2030, 1, 16, 15, 0, tzinfo=UTC)
 EVA = Principal("eva", expires_at=1.0)
-HANGS = 10_000.0
-
-
-class LoopTime:
-    """The loop's time, as a day in the future."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-    def __call__(self) -> datetime:
-        return START + timedelta(seconds=self._loop.time())
-
-    def seconds(self) -> float:
-        return self().timestamp()
-
-
-class NoThreads(BoundedPool):
-    """Runs calls at once: threads know nothing of the loop's time."""
-
-    async def run[T](self, call: Callable[[], T]) -> T:
-        await asyncio.sleep(0)
-        return call()
-
-
-def open_database() -> SqliteDatabase:
-    database = SqliteDatabase(":memory:", clock=LoopTime().seconds)
-    database._writer = database._readers = NoThreads("none", 1, 1)
-    return database
 
 
 class SlowConnections(Connections):
@@ -98,13 +67,6 @@ class Rig:
         return [at for at, one, _ in self.connections.written if one == connection_id]
 
 
-@pytest.fixture
-def run() -> Iterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Run a coroutine on a loop whose time passes at once."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        yield runner.run
-
-
 @asynccontextmanager
 async def records_of(process: str = "p1", database: SqliteDatabase | None = None) -> AsyncIterator[Rig]:
     clock, ids = LoopTime(), count(1)
@@ -121,9 +83,6 @@ async def records_of(process: str = "p1", database: SqliteDatabase | None = None
         yield rig
     finally:
         await rig.records.aclose()
-
-
-type Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @pytest.mark.req("S0-36", "S2-01", "S2-06", "S2-07", "S2-22", "S2-25", "S2-30")

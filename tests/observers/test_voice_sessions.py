@@ -1,12 +1,11 @@
 """What is written of voice sessions, and what happens while the store is slow or away. The loop's time is a number: minutes take none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -34,11 +33,7 @@ from storage.tables import voice_sessions_table
 from storage.voice_session_items import Counts, Leg, Tokens, VoiceSession, VoiceSessionStatus
 from storage.voice_sessions import Standing, VoiceSessions
 from telemetry.counters import Counters
-from tests.observers.test_connection_records import START, LoopTime, open_database
-from tests.session.virtual_time import VirtualLoop
-
-HANGS = 10_000.0
-type Run = Callable[[Coroutine[Any, Any, None]], None]
+from tests.observers.loop_time import HANGS, START, LoopTime, Run, open_database
 
 
 class SlowSessions(VoiceSessions):
@@ -92,13 +87,6 @@ class Rig:
 
     def write_times(self, session_id: str = "s1") -> list[float]:
         return [at for at, leg in self.sessions.written if leg.session_id == session_id]
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Run a coroutine on a loop whose time passes at once."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        yield runner.run
 
 
 @asynccontextmanager
