@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 HERTZ = 48_000
+SILENT_120_MS = b"\xfb\x06"
+"""Two bytes of Opus that claim six frames of 20 ms (RFC 6716 section 3.2.5)."""
 
 
 class _Pipe(io.RawIOBase):
@@ -28,6 +30,12 @@ class _Pipe(io.RawIOBase):
 def tone(seconds: float, hertz: float = 440.0) -> NDArray[np.int16]:
     """Return a tone at 48 kHz."""
     return (np.sin(np.arange(round(HERTZ * seconds)) * 2 * np.pi * hertz / HERTZ) * 8_000).astype(np.int16)
+
+
+def pitch(pcm: NDArray[np.int16], hertz: int = 16_000) -> float:
+    """Return the frequency that is heard most in a second of the middle."""
+    middle = pcm[hertz // 2 : hertz // 2 + hertz].astype(np.float64)
+    return float(np.abs(np.fft.rfft(middle)).argmax())
 
 
 def record(samples: NDArray[np.int16], *, layout: str = "mono", is_live: bool = True) -> bytes:

@@ -2,12 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,29 +16,13 @@ from audio.decoding import AudioDecoding
 from audio.errors import AudioError, NotDecoded, TooLong, Unreadable
 from audio.ffmpeg import BAD_PACKETS_LIMIT, OpusRecording
 from audio.recordings import HERTZ, PIECE_BYTES, PIECE_SECONDS
-from tests.audio.recorder import OPUS_HEAD, beginning, block, record, tone, track
+from tests.audio.recorder import OPUS_HEAD, SILENT_120_MS, beginning, block, pitch, record, tone, track
 
 RECORDED = record(tone(2.0))
-SILENT_120_MS = b"\xfb\x06"
-"""Two bytes that claim six frames of 20 ms (RFC 6716 section 3.2.5)."""
 
 
 def samples(pieces: Sequence[bytes]) -> NDArray[np.int16]:
     return np.frombuffer(b"".join(pieces), "<i2")
-
-
-def pitch(pcm: NDArray[np.int16]) -> float:
-    """Return the frequency that is heard most in the middle second."""
-    middle = pcm[HERTZ // 2 : HERTZ // 2 + HERTZ].astype(np.float64)
-    return float(np.abs(np.fft.rfft(middle)).argmax())
-
-
-@pytest_asyncio.fixture
-async def decoding() -> AsyncIterator[AudioDecoding]:
-    made = AudioDecoding()
-    await made.start()
-    yield made
-    made.close()
 
 
 @pytest.mark.req("S0-18")

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from audio import decoding as audio_decoding
 from audio.decoding import AudioDecoding, FileLimits
@@ -20,25 +19,10 @@ from audio.wav import Samples, WavRecording, wav_file
 from session.errors import ClientError, InvalidAudio, TooLarge, UnsupportedFormat
 from session.refused_audio import as_session_error
 from tests.audio.files import FILES, MP3, OGG, PITCH, PLAIN, SECONDS, VORBIS, WEBM, at, chunk, described, wav, with_tags
-from tests.audio.recorder import beginning, block
+from tests.audio.recorder import SILENT_120_MS, beginning, block, pitch
 
 LIMITS = FileLimits()
-SILENT_120_MS = b"\xfb\x06"
 STDLIB = [name for name in FILES if name.startswith(("wav", "pcm"))]
-
-
-def pitch(pcm: NDArray[np.int16]) -> float:
-    """Return the frequency that is heard most in a second of the middle."""
-    middle = pcm[HERTZ // 2 : HERTZ // 2 + HERTZ].astype(np.float64)
-    return float(np.abs(np.fft.rfft(middle)).argmax())
-
-
-@pytest_asyncio.fixture
-async def decoding() -> AsyncIterator[AudioDecoding]:
-    made = AudioDecoding()
-    await made.start()
-    yield made
-    made.close()
 
 
 @pytest_asyncio.fixture
