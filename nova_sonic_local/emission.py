@@ -40,14 +40,14 @@ def encode_chunk(event: bytes, padding: str = "") -> bytes:
     return encode_with(_CHUNK_HEADERS, b'{"bytes":"' + pybase64.b64encode(event) + more + b'"}')
 
 
-def encode_exception(member: str, message: str) -> bytes:
-    """Return the message that ends a stream with an error."""
+def encode_exception(member: str, message: str, *, text_member: str = "message") -> bytes:
+    """Return the message that ends a stream with an error; its text has the name that the service has for it."""
     headers = (
         text_header(":exception-type", member),
         text_header(":content-type", "application/json"),
         text_header(":message-type", "exception"),
     )
-    return encode_with(b"".join(map(encode_header, headers)), orjson.dumps({"message": message}))
+    return encode_with(b"".join(map(encode_header, headers)), orjson.dumps({text_member: message}))
 
 
 def encode_unmodelled(code: str, message: str) -> bytes:

@@ -10,7 +10,6 @@ from typing import Final
 
 from aiohttp import web
 from h2.errors import ErrorCodes
-from multidict import CIMultiDict
 
 from nova_sonic_local.exchange import Exchange, StreamLost
 from nova_sonic_local.heads import VERSION
@@ -59,7 +58,7 @@ class Http1Connection:
             await self._change(exchange)
         fields = dict(self._head)
         status = int(fields.pop(":status"))
-        response = web.StreamResponse(status=status, headers=CIMultiDict(fields))
+        response = web.StreamResponse(status=status, headers=fields)
         promised = int(fields["content-length"]) if "content-length" in fields else None
         if promised is None:
             response.enable_chunked_encoding()

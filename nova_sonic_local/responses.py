@@ -10,9 +10,9 @@ def send_stream_head(exchange: Exchange, request_id: str) -> None:
     exchange.send_head(200, [("content-type", "application/vnd.amazon.eventstream"), ("x-amzn-requestid", request_id)])
 
 
-def send_error(exchange: Exchange, request_id: str, status: int, kind: str, message: str) -> None:
-    """Refuse a request: the error's name in x-amzn-errortype, its text in a JSON body."""
-    body = orjson.dumps({"message": message})
+def send_error(exchange: Exchange, request_id: str, status: int, kind: str, message: str, *, member: str = "message") -> None:
+    """Refuse a request: the error's name in x-amzn-errortype, its text in a JSON body, as the member that the service has for it."""
+    body = orjson.dumps({member: message})
     headers = [
         ("content-type", "application/json"),
         ("content-length", str(len(body))),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 from nova_sonic_local.brains.dialogue import Call, Dialogue, Say
-from nova_sonic_local.brains.hearing import hearing_grammar
+from nova_sonic_local.brains.hearing import dictation_grammar, hearing_grammar
 from nova_sonic_local.brains.intents import Understanding
 from nova_sonic_local.brains.interface import Listener, Prompt, Reply, UserTurn
 from nova_sonic_local.brains.phrasing import Phrasing
@@ -53,7 +53,7 @@ class DemoBrain:
         self._understanding = Understanding(scenario, language_id, heard, today)
         phrasing = Phrasing(self._understanding.language, scenario.languages[language_id], today)
         self._dialogue = Dialogue(scenario, self._understanding, prompt.tools, phrasing)
-        self._grammar = hearing_grammar(self._understanding)
+        self._grammar = dictation_grammar(self._understanding) if prompt.hears_everything else hearing_grammar(self._understanding)
         self._marks_end = FINAL_MARKER in prompt.system
         self._hertz = prompt.input_hertz
         self._recogniser = recognisers[language_id]

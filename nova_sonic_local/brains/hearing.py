@@ -20,27 +20,55 @@ def hearing_grammar(understanding: Understanding, asked_for: IntentSpec | None =
         expected: The slots that were asked for.
 
     """
+    rules, choices = _requests(understanding)
+    if asked_for is not None:
+        choices.append(_answers(understanding, rules, asked_for.slots, expected))
+    return _grammar(understanding, rules, choices)
+
+
+def dictation_grammar(understanding: Understanding) -> Grammar:
+    """Return the grammar of everything that can be said in any moment of a conversation, for who does not know what was asked.
+
+    Args:
+        understanding: The phrases.
+
+    """
+    rules, choices = _requests(understanding)
+    everything = tuple(understanding.spoken_clauses)
+    choices.append(_answers(understanding, rules, everything, everything))
+    return _grammar(understanding, rules, choices)
+
+
+def _requests(understanding: Understanding) -> tuple[dict[str, str], list[str]]:
+    """Return the rules, and the choices of what can be said at any time."""
     rules: dict[str, str] = {}
     for name, phrases in understanding.spoken_clauses.items():
         rules[f"slot_{name}"] = alternatives(phrase.node.jsgf() for phrase in phrases)
         rules[f"bare_{name}"] = understanding.readers[name].bare.jsgf()
     rules = {name: expansion for name, expansion in rules.items() if expansion}
-    follows = understanding.follows
     choices: list[str] = []
     for number, intent in enumerate(understanding.offered):
         if spoken := alternatives(phrase.node.jsgf() for phrase in intent.heard):
-            more = _clauses(intent.spec.slots, follows, rules)
+            more = _clauses(intent.spec.slots, understanding.follows, rules)
             rules[f"intent_{number}"] = f"{spoken} {more}*" if more else spoken
             choices.append(f"<intent_{number}>")
-    if asked_for is not None:
-        more = _clauses(asked_for.slots, follows, rules)
-        answers = [
-            f"<{kind}_{name}> {_after(name, follows, rules)}"
-            for kind, names in (("slot", asked_for.slots), ("bare", expected))
-            for name in names
-            if f"{kind}_{name}" in rules
-        ]
-        choices.append(f"{alternatives(answers)} {more}*" if more else alternatives(answers))
+    return rules, choices
+
+
+def _answers(understanding: Understanding, rules: Mapping[str, str], slots: Sequence[str], expected: Sequence[str]) -> str:
+    """Return the answers to a question: a clause of any slot, or the bare value of one that was asked for, and more clauses."""
+    follows = understanding.follows
+    more = _clauses(slots, follows, rules)
+    answers = [
+        f"<{kind}_{name}> {_after(name, follows, rules)}"
+        for kind, names in (("slot", slots), ("bare", expected))
+        for name in names
+        if f"{kind}_{name}" in rules
+    ]
+    return f"{alternatives(answers)} {more}*" if more else alternatives(answers)
+
+
+def _grammar(understanding: Understanding, rules: dict[str, str], choices: Sequence[str]) -> Grammar:
     parts = (understanding.prefix.jsgf(), alternatives(choices), understanding.suffix.jsgf())
     rules["utterance"] = " ".join(part for part in parts if part)
     return write_grammar(understanding.language.id, rules, "utterance")

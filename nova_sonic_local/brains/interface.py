@@ -32,6 +32,8 @@ class Prompt:
     history: Sequence[tuple[str, str]] = ()
     """(role, text) of each earlier turn; role is USER or ASSISTANT."""
     tools: Mapping[str, Tool] = field(default_factory=dict)
+    hears_everything: bool = False
+    """Whether everything may be said at any time: who only writes down has no question of which an answer is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,15 @@ class Listener(Protocol):
 
     async def finish(self) -> str | None:
         """Return the text, or None when it was not understood."""
+
+
+@runtime_checkable
+class Monolingual(Protocol):
+    """A brain that understands one language."""
+
+    @property
+    def language(self) -> str:
+        """Return it, as in "es"."""
 
 
 class Brain(Protocol):

@@ -13,8 +13,9 @@ from h2.errors import ErrorCodes
 from nova_sonic_local.cascade.call import Call
 from nova_sonic_local.cascade.converse import serve_converse
 from nova_sonic_local.cascade.endings import end_call
-from nova_sonic_local.cascade.failures import BEDROCK, POLLY, Failures, ServiceError
+from nova_sonic_local.cascade.failures import BEDROCK, POLLY, TRANSCRIBE, Failures, ServiceError
 from nova_sonic_local.cascade.polly import serve_polly
+from nova_sonic_local.cascade.transcribe import serve_transcribe
 from nova_sonic_local.casting import HEADER as BRAIN_HEADER
 from nova_sonic_local.casting import Cast, Casting, CastingError
 from nova_sonic_local.ending import Cut
@@ -53,6 +54,7 @@ class Route:
 ROUTES: Final = (
     Route(Operation.CONVERSE, re.compile(r"/model/(?P<model>.+)/converse(?P<stream>-stream)?/?"), serve_converse, BEDROCK, 300.0),
     Route(Operation.POLLY, re.compile(r"/v1/speech/?"), serve_polly, POLLY, 60.0),
+    Route(Operation.TRANSCRIBE, re.compile(r"/stream-transcription/?"), serve_transcribe, TRANSCRIBE, 4 * 3_600.0),
 )
 
 
@@ -119,7 +121,7 @@ class Calls:
                     await self._answer(call, route, match)
                 fate.cancel()
         except* (ServiceError, Refused, SignatureError, StreamLost, Cut) as group:
-            ending = group.exceptions[0]
+            ending = _first(group)
         except* TimeoutError:
             ending = ServiceError(408 if route.failures is BEDROCK else 500, _timeout(route.failures), "The request took too long.")
         return ending
@@ -148,6 +150,12 @@ class Calls:
             return faults, await self._casting.cast(headers.get(BRAIN_HEADER) or following.brain)
         except CastingError as error:
             raise ServiceError(400, route.failures.invalid, f"{BRAIN_HEADER}: {error}") from error
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what went wrong first; groups may hold groups, because a request may have tasks of its own."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _timeout(failures: Failures) -> str:

@@ -36,13 +36,15 @@ def end_call(call: Call, ending: BaseException | None) -> None:
 def _refuse(call: Call, status: int, kind: str, message: str) -> None:
     _log.info("request %s refused: %s", call.request_id, kind)
     exchange = call.exchange
+    text_member = call.failures.text_member
     if not exchange.has_head:
-        send_error(exchange, call.request_id, status, kind, message)
+        send_error(exchange, call.request_id, status, kind, message, member=text_member)
     elif not call.is_stream:
         exchange.reset(ErrorCodes.INTERNAL_ERROR)  # sound has no place for words
     else:
         member = call.failures.in_stream.get(kind)
-        exchange.write(encode_exception(member, message) if member is not None else encode_unmodelled(kind, message))
+        known = encode_exception(member, message, text_member=text_member) if member is not None else b""
+        exchange.write(known or encode_unmodelled(kind, message))
         exchange.finish()
 
 

@@ -41,6 +41,8 @@ class Failures:
     """HTTP 503."""
     members: Mapping[Member, tuple[int, str]]
     """Status and name of what the fault `exception` asks for."""
+    text_member: str = "message"
+    """Member of the JSON that holds the text of an error."""
     in_stream: Mapping[str, str] = field(default_factory=dict)
     """Name of an error -> the member of the output stream that says it once the head is out; empty for a service without such a stream."""
 
@@ -91,4 +93,4 @@ POLLY = Failures(
 )
 
 _TRANSCRIBE = ("BadRequestException", "LimitExceededException", "InternalFailureException", "ServiceUnavailableException")
-TRANSCRIBE = Failures(*_TRANSCRIBE, members=_usual(*_TRANSCRIBE), in_stream={name: name for name in _TRANSCRIBE})
+TRANSCRIBE = Failures(*_TRANSCRIBE, members=_usual(*_TRANSCRIBE), text_member="Message", in_stream={name: name for name in _TRANSCRIBE})

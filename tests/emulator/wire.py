@@ -59,6 +59,11 @@ class Ending:
     is_ended: bool
 
 
+def _text_of(error: Json) -> str:
+    """Return the text of an error, whose member Transcribe writes with a capital letter."""
+    return str(error["message"] if "message" in error else error["Message"])
+
+
 @dataclass
 class RawStream:
     """One request."""
@@ -115,7 +120,7 @@ class RawStream:
     def exception(self) -> tuple[str, str] | None:
         for message in self.messages:
             if message.value(":message-type") == "exception":
-                return str(message.value(":exception-type")), json.loads(message.payload)["message"]
+                return str(message.value(":exception-type")), _text_of(json.loads(message.payload))
             if message.value(":message-type") == "error":
                 return str(message.value(":error-code")), str(message.value(":error-message"))
         return None
