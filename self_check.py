@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final, Protocol
 
 from api.health import Check
@@ -12,7 +12,7 @@ from auth.key_set import KeySetUnusable, parse_key_set
 from config import AuthMode, Settings, StorageKind
 from parts.access import key_endpoint
 from parts.assistants import load_assistants
-from parts.database import make_own_table, open_database, try_sessions_table
+from parts.database import make_own_table, open_database
 from parts.errors import StartFailed
 from parts.model import LOCAL_KEY, make_client, open_endpoint, place_of
 from parts.tools import open_tools
@@ -23,7 +23,8 @@ from s2s.cures import explain
 from s2s.errors import ModelError
 from s2s.failures import Failure
 from storage.errors import StorageDenied, StorageError, TableMissing
-from storage.tables import connections_table
+from storage.table import Table
+from storage.tables import DEFINITIONS, all_tables
 
 REPLY_SECONDS: Final = 0.2
 """Kept back of the time for a part, so that what it waited for in vain is told, and not only that it was late."""
@@ -145,15 +146,31 @@ async def _try_keys(settings: Settings) -> None:
 
 
 async def _try_storage(settings: Settings, resources: AsyncExitStack) -> None:
-    checks: dict[str, Check] = {}
+    """Ask every table that the server uses.
+
+    Raises:
+        TableMissing: names all that are missing, with their settings.
+        StorageError: they cannot be used.
+    """
     database = await open_database(settings, resources)
-    await open_tools(settings, database, resources, checks)
-    await checks["storage"]()
-    if settings.sessions_keys:
-        await try_sessions_table(settings, database)
-    connections = database.table(connections_table(settings.connections_table))
-    await make_own_table(settings, connections)
-    await connections.ping()
+    await open_tools(settings, database, resources, {})
+    variables = {field.name: field.metadata["env"] for field in fields(settings) if field.metadata}
+    named = {variables[define.__name__]: table for define, table in zip(DEFINITIONS, all_tables(settings), strict=True)}
+    if not settings.sessions_keys:
+        del named["SESSIONS_TABLE"]  # without a key no conversation is kept
+    outcomes = await asyncio.gather(*(_try_table(settings, database.table(table)) for table in named.values()), return_exceptions=True)
+    found = dict(zip(named, outcomes, strict=True))
+    missing = [f"{variable}={named[variable].name}" for variable, outcome in found.items() if isinstance(outcome, TableMissing)]
+    if missing:
+        raise TableMissing(", ".join(missing))
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+
+
+async def _try_table(settings: Settings, table: Table) -> None:
+    await make_own_table(settings, table)
+    await table.ping()
 
 
 async def _look(settings: Settings, part: str, check: Check, seconds: float) -> Finding:
@@ -183,8 +200,7 @@ def _storage_line(settings: Settings, error: StorageError) -> str:
     if settings.storage is StorageKind.SQLITE:
         return f"The database file cannot be used: check SQLITE_PATH={settings.sqlite_path} ({words})"
     if isinstance(error, TableMissing):
-        names = "ORDERS_TABLE, APPOINTMENTS_TABLE, SESSIONS_TABLE and CONNECTIONS_TABLE"
-        return f"A table is missing: run scripts/seed_data.py --create-tables, or check {names} ({words})"
+        return f"Tables are missing: run scripts/seed_data.py --create-tables --no-examples, or correct their names ({words})"
     if isinstance(error, StorageDenied):
         return f"DynamoDB lets nobody in: {_POLICY} ({words})"
     return f"DynamoDB cannot be used: {_DATABASE} ({words})"

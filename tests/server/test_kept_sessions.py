@@ -15,13 +15,11 @@ import parts.database
 from bootstrap import build
 from config import Settings, SettingsError
 from parts.database import local_key, open_keeper
-from self_check import examine
 from session.keeper import SessionKeeper
 from storage.cipher import KEY_BYTES
 from storage.sqlite import open_sqlite
 from storage.tables import sessions_table
 from telemetry.counters import Counters
-from tests.server.process import WITHOUT_AWS
 from tests.transports.doubles import ScriptedModel
 
 KEY = base64.b64encode(bytes(KEY_BYTES)).decode()
@@ -128,19 +126,3 @@ def test_several_keys_are_taken_in_their_order() -> None:
     assert settings.sessions_keys == (other, bytes(KEY_BYTES))
     assert KEY not in repr(settings)
     assert repr(other) not in repr(settings)
-
-
-async def test_the_check_looks_at_the_table_of_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in WITHOUT_AWS.items():
-        monkeypatch.setenv(name, value)
-    looked: list[str] = []
-
-    async def look(settings: Settings, _database: object) -> None:
-        looked.append(settings.sessions_table)
-
-    monkeypatch.setattr("self_check.try_sessions_table", look)
-    for more in ({}, {"SESSIONS_KEY": KEY}):
-        async with AsyncExitStack() as resources:
-            await examine(settings_of(tmp_path, AWS_ENDPOINT_URL_BEDROCK_RUNTIME="https://127.0.0.1:9", **more), resources, 2.0)
-
-    assert looked == ["nova-sonic-sessions"]
