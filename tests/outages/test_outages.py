@@ -1,4 +1,4 @@
-"""DynamoDB, S3, SNS and AppSync fail for a minute: nobody who talks hears of it, and everything is written afterwards or told to be lost."""
+"""DynamoDB, S3, SNS and AppSync fail for a minute: nobody who talks hears of it, and what was to be written is, or is told to be lost."""
 
 import asyncio
 import json
