@@ -15,7 +15,7 @@ from service.audio_errors import StageTimeout
 from service.following import USUAL, Following, Patience
 from session.assistant import AssistantProfile
 from session.errors import InternalError, ModelLost, SessionError
-from session.events import Command, End, SendAudio, SendText, SessionEvent, SessionFailed, Start, StopAudio
+from session.events import Command, End, SendAudio, SendText, SessionEvent, SessionFailed, SessionStarted, Start, StopAudio
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
 
@@ -57,11 +57,18 @@ class Exchange:
         self._changed = asyncio.Event()
         self._error: SessionError | None = None
         self._speaking: asyncio.Task[None] | None = None
+        self._listens = False
+        """Whether the model does: until its stream is open, what it is given waits in the session."""
+        self._is_sent = False
+        """Whether it was given everything."""
 
     def on_event(self, event: SessionEvent) -> None:
         """Take note of an event of the session."""
         if isinstance(event, SessionFailed):
             self._error = error_of(event)
+        if isinstance(event, SessionStarted):
+            self._listens = True
+            self._count_from_now()
         self.following.take(event, self._clock())
         self._changed.set()
 
@@ -73,7 +80,7 @@ class Exchange:
             speed: how many times as fast as it was spoken; never faster than the model takes it.
             wants_answer: whether an answer is waited for.
         """
-        self.following = Following(wants_answer=wants_answer, patience=self._patience)
+        self._follow(wants_answer=wants_answer)
         self._speaking = asyncio.create_task(self._speak(pcm, speed))
         return self.following
 
@@ -83,8 +90,8 @@ class Exchange:
         Raises:
             SessionError: the session does not take it.
         """
-        self.following = following = Following(wants_answer=True, patience=self._patience)
-        following.heard.sent(self._clock())
+        following = self._follow(wants_answer=True)
+        self._all_sent()
         await self._submit(SendText(text))
         return following
 
@@ -134,8 +141,22 @@ class Exchange:
             await self._submit(StopAudio())
         except SessionError as error:
             self._error = self._error or error
-        self.following.heard.sent(self._clock())
+        self._all_sent()
         self._changed.set()
+
+    def _follow(self, *, wants_answer: bool) -> Following:
+        """Follow something else from now on."""
+        self.following, self._is_sent = Following(wants_answer=wants_answer, patience=self._patience), False
+        return self.following
+
+    def _all_sent(self) -> None:
+        self._is_sent = True
+        self._count_from_now()
+
+    def _count_from_now(self) -> None:
+        """Count how long nothing happens from when the model has everything and listens: a stream may be opened late."""
+        if self._is_sent and self._listens:
+            self.following.heard.sent(self._clock())
 
     async def _submit(self, command: Command) -> None:
         if self._error is not None:

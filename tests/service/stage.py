@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -36,7 +36,10 @@ from tests.session.doubles import LOOK_UP, LoopClock, Outcome
 WORDS = {300: "hello", 500: "status", 700: "weather", 900: "break", 1_100: "wait"}
 """What a tone of so many Hertz says."""
 HERTZ = 16_000
-LIMITS = UploadLimits(speed=20.0, patience=Patience(quiet_seconds=0.5, nothing_seconds=1.0, settled_seconds=0.1))
+LIMITS = UploadLimits(speed=1_000.0, patience=Patience(quiet_seconds=0.5, nothing_seconds=20.0, settled_seconds=0.1))
+"""A recording is given at once, so that a busy machine tears no word; where something is said, nobody counts how long nothing is."""
+IMPATIENT = replace(LIMITS, patience=replace(LIMITS.patience, nothing_seconds=0.5))
+"""Where nothing is said."""
 
 
 def tones(*pitches: int, pause: float = 0.1) -> bytes:
