@@ -19,6 +19,8 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
+from tests.loopback import serving
+
 CLIENT_ID = "test-client"
 JWKS_PATH = "/.well-known/jwks.json"
 
@@ -134,13 +136,8 @@ async def running_issuer(token_use: str = "access") -> AsyncIterator[Issuer]:
     issuer = Issuer(token_use=token_use)
     app = web.Application()
     app.router.add_get(JWKS_PATH, issuer.keys)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        issuer.url = f"http://{host}:{port}"
-        yield issuer
-    finally:
-        issuer.may_answer.set()
-        await runner.cleanup()
+    async with serving(app) as issuer.url:
+        try:
+            yield issuer
+        finally:
+            issuer.may_answer.set()

@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from bench.positions import coded_speech
 from nova_sonic_local.brains.interface import Prompt, Reply, UserTurn
-from tests import needs
+from tests import loopback, needs
 from tests.browser import Chromium, until
 from tests.e2e.resuming import HERTZ, heard_of, serving
 from tests.web.cuttable import CuttableNetwork
@@ -158,21 +158,13 @@ async def in_page(url: str, question: Path, stay: float) -> AsyncIterator[InPage
     """Serve the page as any web server would, and talk through it for the length of the block."""
     application = web.Application()
     application.router.add_static("/", EXAMPLES / "javascript")
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        async with Chromium(needs.chromium()).open(f"http://127.0.0.1:{port}/index.html") as page:
-            await page.fill("#url", url)
-            await page.fill("#token", TOKEN)
-            await page.set_input_files("#question", question)
-            await page.fill("#stay", str(stay))
-            await page.click("#talk")
-            yield InPage(page)
-    finally:
-        await runner.cleanup()
+    async with loopback.serving(application) as address, Chromium(needs.chromium()).open(f"{address}/index.html") as page:
+        await page.fill("#url", url)
+        await page.fill("#token", TOKEN)
+        await page.set_input_files("#question", question)
+        await page.fill("#stay", str(stay))
+        await page.click("#talk")
+        yield InPage(page)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from tests.emulator.wire import Json
+from tests.loopback import serving
 
 HANG = b""
 """Instead of a piece: nothing more comes, and the connection stays open."""
@@ -98,13 +99,6 @@ async def chat_server(*answers: Answer | list[bytes]) -> AsyncIterator[ChatServe
     application = web.Application()
     application.router.add_post("/v1/chat/completions", server.complete)
     application.router.add_post("/v1/audio/transcriptions", server.transcribe)
-    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    server.url = f"http://{host}:{port}/v1"
-    try:
+    async with serving(application) as address:
+        server.url = f"{address}/v1"
         yield server
-    finally:
-        await runner.cleanup()

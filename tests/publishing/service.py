@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from publishing.appsync import BATCH_EVENTS
+from tests.loopback import serving
 
 type Misbehaviour = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
@@ -97,13 +98,5 @@ async def running_api() -> AsyncIterator[EventApi]:
     api = EventApi()
     app = web.Application(client_max_size=1024 * 1024)
     app.router.add_post("/event", api.serve)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    api.url = f"http://{host}:{port}"
-    try:
+    async with serving(app) as api.url:
         yield api
-    finally:
-        await runner.cleanup()

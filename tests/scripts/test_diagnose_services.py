@@ -12,6 +12,7 @@ from config import Settings
 from scripts.upkeep.findings import Weight
 from scripts.upkeep.services import examine_services
 from tests import ministack
+from tests.loopback import serving
 
 pytestmark = pytest.mark.dynamodb
 
@@ -86,13 +87,8 @@ async def event_api() -> AsyncIterator[EventApi]:
 
     app = web.Application()
     app.router.add_post("/event", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    api.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield api
-    await runner.cleanup()
+    async with serving(app) as api.endpoint:
+        yield api
 
 
 async def test_an_event_api_is_asked_to_publish_nothing(aws: str, event_api: EventApi) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from tests.auth.issuer import Issuer, jwk, running_issuer
 from tests.auth.test_tokens import FORGED, signed_by_another
 from tests.e2e.clients import HEADER
+from tests.loopback import serving
 from tests.security.battery import Answered, Attacker, Ground, battleground, knock
 from tests.security.tongues import PAGE, RAW, Tongue
 from tests.transports import raw_client
@@ -205,12 +206,7 @@ async def test_addresses_in_a_token_are_not_fetched(ground: Ground) -> None:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        evil = f"http://{host}:{port}"
+    async with serving(app) as evil:
         other = Issuer(evil)
         forged = [
             signed_by_another(other, jku=f"{evil}/keys", x5u=f"{evil}/certificate"),
@@ -220,8 +216,6 @@ async def test_addresses_in_a_token_are_not_fetched(ground: Ground) -> None:
         async with ground.watched():
             for token in forged:
                 await turned_away(ground, auth(token))
-    finally:
-        await runner.cleanup()
 
     assert asked == []
 
