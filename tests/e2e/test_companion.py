@@ -108,6 +108,26 @@ async def test_what_is_written_down_while_they_talk_is_looked_up_by_the_tools(st
 
 
 @pytest.mark.speech
+@pytest.mark.req("S3-15", "S3-16")
+async def test_spoken_questions_are_answered_from_what_the_session_began_with(stack: Stack) -> None:
+    async with talking(stack, "pt-001") as john:
+        sarah = await john.ask_aloud("Who is Sarah?")
+        morning = await john.ask_aloud("What do I do this morning?")
+
+    assert sarah == "Sarah is your daughter, and she visits you every Sunday."
+    assert morning.startswith("You have breakfast at eight, take your blue tablet with it")
+
+
+@pytest.mark.speech
+@pytest.mark.req("S3-16")
+async def test_a_spoken_question_about_the_morning_is_answered_by_the_tools(stack: Stack) -> None:
+    async with talking(stack, "pt-002") as rose:
+        morning = await rose.ask_aloud("What do I do this morning?")
+
+    assert morning == "In the morning: 07:30 feeding Milo, the cat; 08:00 breakfast with the newspaper."
+
+
+@pytest.mark.speech
 @pytest.mark.req("S3-16")
 async def test_a_spoken_question_is_answered_by_the_tools(stack: Stack) -> None:
     async with talking(stack, "pt-002") as rose:
