@@ -8,7 +8,7 @@ was never closed is noted as ended by whoever sweeps, an hour after its last act
 import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,6 +17,7 @@ import structlog
 
 from auth.principal import Principal
 from observers.backlog import Backlog
+from observers.store_calls import StoreCalls
 from session.events import SessionEnded, SessionEvent
 from storage.audit import AuditAction, AuditEntry, AuditTrail
 from storage.connections import CLOSED_BY_OPERATOR, ConnectionInfo, Connections, EndedBy
@@ -96,8 +97,7 @@ class ConnectionRecords:
         """How many wait."""
         self._sessions: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Of each session the connection that has it, and its user."""
-        self._failures = 0
-        """In a row, to look or to sweep."""
+        self._store = StoreCalls("connection", STORE_SECONDS)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, disconnect: Disconnect) -> None:
@@ -236,7 +236,7 @@ class ConnectionRecords:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if not self._line.is_away:  # else the line finds out when the store is back
-                await self._asked(self._look)
+                await self._store.ask(self._look)
 
     async def _look(self) -> None:
         for connection_id in await self._connections.take_requests(self._process):
@@ -245,22 +245,10 @@ class ConnectionRecords:
     async def _sweep_often(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await self._asked(self._sweep)
+            await self._store.ask(self._sweep)
 
     async def _sweep(self) -> None:
         swept = await self._connections.sweep(IDLE_FOR)
         if swept:
             self._counters.add("connection_swept", len(swept))
             await self._trail.add(self._trail.entry(AuditAction.SWEPT, detail=str(len(swept))))
-
-    async def _asked(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Do something with the store, if that is possible now."""
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                await work()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, conversations go on without it
-            if not self._failures:
-                log.warning("connections.store_away", reason=type(error).__name__)
-            self._failures += 1
-        else:
-            self._failures = 0

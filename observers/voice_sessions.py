@@ -6,7 +6,7 @@ as it is when its turn comes. Nobody in a conversation waits for any of it.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from observers.backlog import Backlog
+from observers.store_calls import StoreCalls
 from s2s.events import Role, Stage, UnknownEvent
 from session.events import (
     EndReason,
@@ -90,7 +91,7 @@ class VoiceSessionRecords:
         )
         self._is_known = False
         """Whether the store knows of this process."""
-        self._failures = 0
+        self._store = StoreCalls("voice_session", STORE_SECONDS)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -114,7 +115,7 @@ class VoiceSessionRecords:
             await asyncio.wait(self._tasks)
         await self._line.aclose()
         if self._is_known and not self._watched:
-            await self._asked(partial(self._sessions.leave, self._process))
+            await self._store.ask(partial(self._sessions.leave, self._process))
 
     async def written(self) -> None:
         """Return when nothing waits to be written."""
@@ -169,7 +170,7 @@ class VoiceSessionRecords:
     async def _update_often(self) -> None:
         while True:
             await asyncio.sleep(UPDATE_SECONDS)
-            for watched in self._watched.values():
+            for watched in tuple(self._watched.values()):
                 if watched.is_changed:
                     self._write_soon(watched)
 
@@ -177,7 +178,7 @@ class VoiceSessionRecords:
 
     async def _look_often(self) -> None:
         for number in count():
-            await self._asked(partial(self._look, number))
+            await self._store.ask(partial(self._look, number))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, number: int) -> None:
@@ -195,24 +196,12 @@ class VoiceSessionRecords:
         is_new, was_there = not self._is_known, await self._sessions.greet(self._process)
         self._is_known = True
         if not is_new and not was_there:  # taken for gone: its sessions live all the same
-            for watched in self._watched.values():
+            for watched in tuple(self._watched.values()):
                 self._write_soon(watched)
 
     def _end(self, session_id: str, reason: str) -> None:
         if self._end_live is not None and self._end_live(session_id, reason):
             self._counters.add("voice_session_ended_on_request")
-
-    async def _asked(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Do something with the store, if that is possible now."""
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                await work()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, conversations go on without it
-            if not self._failures:
-                log.warning("voice_sessions.store_away", reason=type(error).__name__)
-            self._failures += 1
-        else:
-            self._failures = 0
 
 
 class _Watched:
