@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from session.errors import SessionError
+from telemetry.logs import without_quotes
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ def failure(error: SessionError, *, headers: Mapping[str, str] | None = None, de
         detail: for the log alone.
     """
     ref = secrets.token_hex(6)
-    log.info("request.refused", code=error.code, detail=detail or error.text, ref=ref)
+    log.info("request.refused", code=error.code, detail=without_quotes(detail or error.text), ref=ref)
     told = {"code": error.code, "message": error.text, "retryable": error.retryable, "ref": ref}
     own = dict(headers or {})
     if error.status == web.HTTPUnauthorized.status_code:

@@ -247,7 +247,8 @@ class TraceFiles:
             if not file.write(self._clock()):
                 return
         except Exception as error:  # noqa: BLE001 - the root of what is done for one session
-            log.warning("trace.failed", session_id=tape.origin.session_id, error=f"{type(error).__name__}: {error}")
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            log.warning("trace.failed", session_id=tape.origin.session_id, reason=reason)
             tape.close()
         if file is not None:
             file.close()

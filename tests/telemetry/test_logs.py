@@ -62,6 +62,34 @@ def test_an_exception_stays_on_its_line() -> None:
     assert "ValueError: invalid literal" in json.loads(text)["exception"]
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.req("S0-59")
+def test_an_exception_tells_where_it_was_raised_and_from_what_and_nothing_that_it_quotes(as_json: bool) -> None:
+    stream = configured("INFO", as_json=as_json)
+    try:
+        try:
+            raise KeyError("Xylophone")
+        except KeyError as error:
+            raise ExceptionGroup("two of them", [ValueError("no number: 'Xylophone'"), OSError(28, "No space left")]) from error
+    except ExceptionGroup:
+        structlog.get_logger().exception("session.crashed")
+
+    text = stream.getvalue()
+    assert [word in text for word in ("KeyError: '...'", "which led to:", "ValueError: no number: '...'", "No space left")] == [True] * 4
+    assert "test_logs.py" in text
+    assert "Xylophone" not in "".join(line for line in text.splitlines(keepends=True) if "raise " not in line)
+
+
+def test_a_long_chain_of_exceptions_is_told_in_part() -> None:
+    first: Exception = ValueError("0")
+    for number in range(1, 50):
+        error = ValueError(str(number))
+        error.__cause__ = first
+        first = error
+
+    assert logs.told(first).count("ValueError") == logs.MAX_CHAIN
+
+
 def test_the_console_shows_plain_text_without_colours_when_it_is_no_terminal() -> None:
     stream = configured("INFO", as_json=False)
     structlog.get_logger().info("server.started", port=8081)
