@@ -1,7 +1,7 @@
-"""Compressed recordings as samples, and samples compressed, by PyAV: the only module that imports it, imported only where it is installed.
+"""Compressed recordings as samples, and samples compressed, by PyAV, which it and observers/recording_av.py alone import.
 
-FFmpeg gets packets of sound alone: what holds them is read here (webm, ogg) or is nothing but packets (MP3), so that none of its many
-readers of containers sees what a stranger sent.
+Imported only where PyAV is installed. FFmpeg gets packets of sound alone: what holds them is read here (webm, ogg) or is nothing but
+packets (MP3), so that none of its many readers of containers sees what a stranger sent.
 """
 
 import io
@@ -125,7 +125,7 @@ class OpusRecording:
         self._patience = _Patience()
 
     def decode(self, data: bytes) -> Sequence[bytes]:
-        """Return the samples of the next piece, in pieces of PIECE_BYTES at most. Blocks: 2 ms per second of speech (measured).
+        """Return the samples of the next piece, in pieces of PIECE_BYTES at most. Blocks: 2 ms of CPU per second of speech (measured).
 
         Raises:
             AudioError: it cannot be decoded, or holds too much; nothing of this recording can be any more.
@@ -157,7 +157,7 @@ class Mp3Recording:
         """Bytes of tags that are still to be passed over."""
 
     def decode(self, data: bytes) -> Sequence[bytes]:
-        """Return the samples of the next piece, in pieces of PIECE_BYTES at most. Blocks: some milliseconds per second of speech.
+        """Return the samples of the next piece, in pieces of PIECE_BYTES at most. Blocks: 1.6 ms of CPU per second of it.
 
         Raises:
             AudioError: it cannot be decoded, or holds too much; nothing of this recording can be any more.
@@ -266,7 +266,7 @@ _WRITTEN: Final = {
 
 
 def compressed(pcm: bytes, hertz: int, written: Format) -> bytes:
-    """Return samples as a file. Blocks: some 10 ms per second of speech.
+    """Return samples as a file. Blocks: per second of speech 6.5 ms of CPU for Opus, 3 ms for MP3 (measured).
 
     Args:
         pcm: signed 16-bit little-endian mono.
