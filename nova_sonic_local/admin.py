@@ -12,6 +12,7 @@ from aiohttp import web
 
 from nova_sonic_local.admin_guard import LARGEST_BODY_BYTES, AdminError, answer, check_query, make_guard, read_members, respond
 from nova_sonic_local.control import Control, NoSuchStreamError, StreamEndedError, render
+from nova_sonic_local.upcoming import Operation
 
 CLOSE_SECONDS: Final = 1.0
 """For requests under way when the emulator ends."""
@@ -78,24 +79,23 @@ class Admin:
                 raise AdminError(400, "unknown_fault", str(error)) from error
 
     async def _get_next(self, request: web.Request) -> web.Response:
-        check_query(request)
-        return answer(self._control.plan().as_json())
+        return answer(self._control.plan(_operation(request)).as_json())
 
     async def _put_next(self, request: web.Request) -> web.Response:
         check_query(request)
-        members = await read_members(request, {"brain": str, "scenario": str, "fault": str, "times": int})
+        members = await read_members(request, {"operation": str, "brain": str, "scenario": str, "fault": str, "times": int})
         brain, scenario = str(members.get("brain", "")), str(members.get("scenario", ""))
         if scenario:
             brain = f"{brain or self._control.usual_brain}:{scenario}"
         try:
-            plan = await self._control.plan_next(brain, str(members.get("fault", "")), int(str(members.get("times", 1))))
+            operation = Operation(str(members.get("operation", Operation.NOVA_SONIC)))
+            plan = await self._control.plan_next(brain, str(members.get("fault", "")), int(str(members.get("times", 1))), operation)
         except ValueError as error:
             raise AdminError(400, "wrong_value", str(error)) from error
         return answer(plan.as_json())
 
     async def _delete_next(self, request: web.Request) -> web.Response:
-        check_query(request)
-        return answer((await self._control.plan_next("", "", 0)).as_json())
+        return answer((await self._control.plan_next("", "", 0, _operation(request))).as_json())
 
     async def _get_counters(self, request: web.Request) -> web.Response:
         check_query(request)
@@ -106,6 +106,15 @@ class Admin:
         await read_members(request, {})
         await self._control.reset()
         return answer({"reset": True})
+
+
+def _operation(request: web.Request) -> Operation:
+    """Return whose plan a request is about."""
+    check_query(request, "operation")
+    try:
+        return Operation(request.query.get("operation", Operation.NOVA_SONIC))
+    except ValueError as error:
+        raise AdminError(400, "wrong_value", f"operation must be one of {', '.join(Operation)}") from error
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Final, Self
 from nova_sonic_local.control import Control, transcript
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
-from nova_sonic_local.upcoming import NextPlan
+from nova_sonic_local.upcoming import NextPlan, Operation
 
 START_SECONDS: Final = 60.0
 """The recogniser's models on a cold disk take a few seconds."""
@@ -147,13 +147,13 @@ class BackgroundEmulator:
         """
         return self._call(lambda control: control.inject(str(stream or _newest(control)), fault))
 
-    def plan_next(self, brain: str = "", fault: str = "", times: int = 1) -> NextPlan:
-        """Plan what the next streams get, as PUT /v1/next does.
+    def plan_next(self, brain: str = "", fault: str = "", times: int = 1, operation: Operation = Operation.NOVA_SONIC) -> NextPlan:
+        """Plan what the next streams, or requests of another operation, get, as PUT /v1/next does.
 
         Raises:
             ValueError: there is no such brain or fault.
         """
-        return self._wait(lambda emulator: emulator.control.plan_next(brain, fault, times))
+        return self._wait(lambda emulator: emulator.control.plan_next(brain, fault, times, operation))
 
     def reset(self) -> None:
         """End all streams, and forget transcripts, counters and plans."""

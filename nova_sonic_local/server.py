@@ -85,14 +85,17 @@ class NovaSonicLocal:
     def environment(self) -> dict[str, str]:
         """Environment variables with which clients find and trust it.
 
-        SSL_CERT_FILE is for AWS's Python SDK and whatever else uses OpenSSL's own store, NODE_EXTRA_CA_CERTS for Node, BEDROCK_CA_FILE for
-        the server of this project.
+        SSL_CERT_FILE is for AWS's Python SDK and whatever else uses OpenSSL's own store, AWS_CA_BUNDLE for boto3 and the
+        command line of AWS, NODE_EXTRA_CA_CERTS for Node, BEDROCK_CA_FILE for the server of this project.
         """
         ca_file = str(self.ca_file.resolve())
         key, secret = next(iter(self.options.secrets.items()), ("local", "local"))
         return {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
+            "AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING": self.endpoint,
+            "AWS_ENDPOINT_URL_POLLY": self.endpoint,
             "SSL_CERT_FILE": ca_file,
+            "AWS_CA_BUNDLE": ca_file,
             "NODE_EXTRA_CA_CERTS": ca_file,
             "BEDROCK_CA_FILE": ca_file,
             "AWS_ACCESS_KEY_ID": key,
@@ -110,6 +113,11 @@ class NovaSonicLocal:
     def live_streams(self) -> int:
         """Streams being served now."""
         return self._service.live_streams if self._service is not None else 0
+
+    @property
+    def serves_requests(self) -> bool:
+        """Whether any request, of whatever operation, is being served."""
+        return self._service is not None and self._service.is_busy
 
     @property
     def live_connections(self) -> int:

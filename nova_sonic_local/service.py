@@ -93,6 +93,11 @@ class Service:
         """Streams being served now."""
         return len(self._live)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any request, of whatever operation, is being served."""
+        return bool(self._tasks)
+
     def find(self, number: int) -> Stream | None:
         """Return a stream that is being served."""
         live = self._live.get(number)

@@ -19,7 +19,7 @@ import orjson
 from nova_sonic_local.brains.chat_settings import ChatSettings
 from nova_sonic_local.brains.completions import ChatFailed, Completions, Json, ToolCall
 from nova_sonic_local.brains.ears import Ear, NoEar, ScenarioEars, TranscriptionEar
-from nova_sonic_local.brains.interface import Listener, Prompt, Reply, Tool, UserTurn
+from nova_sonic_local.brains.interface import Listener, PastTurn, Prompt, Reply, Tool, UserTurn
 from nova_sonic_local.brains.sentences import Sentences
 
 _log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class ChatBrain:
         self._beginning: list[Json] = [{"role": "system", "content": prompt.system}] if prompt.system else []
         self._beginning += [{"role": role.lower(), "content": text} for role, text in prompt.history]
         self._exchanges: deque[Exchange] = deque(maxlen=MOST_TURNS)
+        self._recalled: Exchange | None = None
 
     def listen(self) -> Listener | None:
         """Return what recognises the turn that begins now."""
@@ -89,7 +90,7 @@ class ChatBrain:
 
     async def answer(self, turn: UserTurn, reply: Reply) -> None:
         """Let the model answer a turn; say so when it does not, and log why."""
-        exchange = Exchange([{"role": "user", "content": turn.text or NOT_UNDERSTOOD}])
+        exchange, self._recalled = self._recalled or Exchange([{"role": "user", "content": turn.text or NOT_UNDERSTOOD}]), None
         self._exchanges.append(exchange)
         try:
             await self._converse(exchange, reply)
@@ -97,6 +98,11 @@ class ChatBrain:
             _log.warning("the chat endpoint %s %s", self._place, error)
             exchange.add_speech(FAILURE)
             await reply.say(FAILURE)
+
+    def recall(self, turns: Sequence[PastTurn]) -> None:
+        """Take over what was said; the last turn is to be answered next."""
+        self._exchanges.extend(_recalled(turn) for turn in turns[:-1])
+        self._recalled = _recalled(turns[-1], is_open=True)
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -143,6 +149,18 @@ async def _say(sentences: Sequence[str], said: list[str], reply: Reply) -> None:
     for sentence in sentences:
         said.append(sentence)
         await reply.say(sentence)
+
+
+def _recalled(turn: PastTurn, *, is_open: bool = False) -> Exchange:
+    """Return a turn as the endpoint wants it; what was said in an open one, was said before its tools were called."""
+    exchange = Exchange([{"role": "user", "content": turn.text}])
+    if turn.answers:
+        calls = tuple(ToolCall(answer.use_id, answer.name, orjson.dumps(answer.arguments).decode()) for answer in turn.answers)
+        exchange.add_speech(" ".join(turn.said) if is_open else "", calls)
+        exchange.messages += [_result(answer.use_id, answer.result) for answer in turn.answers]
+    if turn.said and not (is_open and turn.answers):
+        exchange.add_speech(" ".join(turn.said))
+    return exchange
 
 
 def _spec(tool: Tool) -> Json:

@@ -48,6 +48,26 @@ class UserTurn:
     """The speech at the input rate, with a little of what came before; empty for a typed turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What came back from a tool that was called."""
+
+    use_id: str
+    name: str
+    arguments: object
+    """As the assistant wrote them: an object, if it made no mistake."""
+    result: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class PastTurn:
+    """A turn of the user in a conversation that comes as a whole, and what the assistant did in it so far."""
+
+    text: str
+    said: list[str] = field(default_factory=list)
+    answers: list[ToolAnswer] = field(default_factory=list)
+
+
 class Reply(Protocol):
     """What a brain can do while it answers. Each call returns when the wire took it, not when it has been played."""
 
@@ -93,6 +113,14 @@ class Monolingual(Protocol):
     @property
     def language(self) -> str:
         """Return it, as in "es"."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A brain that can be told of a conversation, instead of going through its turns again."""
+
+    def recall(self, turns: Sequence[PastTurn]) -> None:
+        """Take over what was said; the last turn is to be answered next, with what its tools have brought already."""
 
 
 class Brain(Protocol):

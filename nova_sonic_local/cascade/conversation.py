@@ -6,12 +6,12 @@ service's words are not known, ours say what is wrong. Pure.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 
-from nova_sonic_local.brains.interface import Tool
+from nova_sonic_local.brains.interface import PastTurn, Tool, ToolAnswer
 
 MOST_TURNS: Final = 100
 """Turns of the user in one request."""
@@ -29,23 +29,6 @@ _NO_TOOLS = "The toolConfig field must be defined when using toolUse and toolRes
 
 class ConversationError(ValueError):
     """The request makes no sense; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolAnswer:
-    """What came back from a tool that was called in a turn."""
-
-    name: str
-    result: Mapping[str, object]
-
-
-@dataclass(slots=True)
-class PastTurn:
-    """A turn of the user, and what the assistant did in it so far."""
-
-    text: str
-    said: list[str] = field(default_factory=list)
-    answers: list[ToolAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +109,8 @@ class _Reader:
     def __init__(self, *, has_tools: bool) -> None:
         self._has_tools = has_tools
         self._turns: list[PastTurn] = []
-        self._waiting: dict[str, str] = {}
-        """Tools called in the message before: id -> name."""
+        self._waiting: dict[str, ToolAnswer] = {}
+        """Tools called in the message before, by id; without a result."""
 
     def read(self, messages: Sequence[object]) -> list[PastTurn]:
         """Return the turns."""
@@ -160,7 +143,7 @@ class _Reader:
                 use_id, result = _tool_result(block["toolResult"], f"{place}.{number}.toolResult")
                 if use_id not in self._waiting or use_id in results:
                     raise ConversationError(f"The toolResult at {place}.{number} belongs to no toolUse of the previous turn.")
-                results[use_id] = ToolAnswer(self._waiting[use_id], result)
+                results[use_id] = replace(self._waiting[use_id], result=result)
             else:
                 texts.append(_text(block, f"{place}.{number}"))
         if missing := [use_id for use_id in self._waiting if use_id not in results]:
@@ -180,7 +163,7 @@ class _Reader:
                 is_id = isinstance(use_id, str) and _TOOL_USE_ID.fullmatch(use_id) and use_id not in self._waiting
                 if not isinstance(use_id, str) or not is_id or not isinstance(name, str):
                     raise ConversationError(f"{place}.{number}.toolUse must have a name, and a toolUseId of its own.")
-                self._waiting[use_id] = name
+                self._waiting[use_id] = ToolAnswer(use_id, name, use.get("input"), {})
             elif not _IGNORED & block.keys():
                 self._turns[-1].said.append(_text(block, f"{place}.{number}"))
 

@@ -1,14 +1,14 @@
 """Lets a brain, which lives as long as a stream of speech, answer a conversation that comes whole with every request.
 
 The brain goes through the turns again: what it says in the earlier ones is dropped, and the tools that it calls get the results that the
-conversation holds. What it says and calls after the last of them is the answer. So nothing is kept between two requests.
+conversation holds. What it says and calls after the last of them is the answer. So nothing is kept between two requests. A brain that can
+be told what was said is told, and goes through the last turn alone.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from nova_sonic_local.brains.interface import Brain, UserTurn
-from nova_sonic_local.cascade.conversation import PastTurn, ToolAnswer
+from nova_sonic_local.brains.interface import Brain, PastTurn, Recalling, ToolAnswer, UserTurn
 from nova_sonic_local.cascade.writing import Writing
 
 _LAST_WORD = "OK."
@@ -16,6 +16,10 @@ _LAST_WORD = "OK."
 
 async def recite(brain: Brain, turns: Sequence[PastTurn], writing: Writing) -> None:
     """Have a brain answer the last turn."""
+    if isinstance(brain, Recalling):
+        brain.recall(turns)
+        await _hear(brain, UserTurn(len(turns), turns[-1].text), _Recital((), writing))
+        return
     for number, turn in enumerate(turns, 1):
         reply = _Recital(turn.answers, writing if number == len(turns) else None)
         await _hear(brain, UserTurn(number, turn.text), reply)

@@ -21,26 +21,28 @@ _SESSION = boto3.Session()
 
 
 @contextlib.contextmanager
-def boto(service: str, emulator: NovaSonicLocal, *, has_tls: bool = True, secret: str = SECRET_KEY) -> Iterator[Any]:
+def boto(service: str, emulator: NovaSonicLocal, *, has_tls: bool = True, read_seconds: float = 10.0) -> Iterator[Any]:
     """Give a client of boto3, which speaks HTTP/1.1; to be used in another thread than the emulator's."""
     client: Any = _SESSION.client(  # type: ignore[call-overload]  # the name of the service is not a literal
         service,
         endpoint_url=emulator.endpoint if has_tls else emulator.h2c_endpoint,
         region_name="us-east-1",
         aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=secret,
+        aws_secret_access_key=SECRET_KEY,
         verify=str(emulator.ca_file) if has_tls else None,
-        config=Config(retries={"max_attempts": 0}, read_timeout=10),
+        config=Config(retries={"max_attempts": 0}, read_timeout=read_seconds),
     )
     with contextlib.closing(client):
         yield client
 
 
-async def with_boto[T](service: str, emulator: NovaSonicLocal, use: Callable[[Any], T], *, has_tls: bool = True) -> T:
+async def with_boto[T](
+    service: str, emulator: NovaSonicLocal, use: Callable[[Any], T], *, has_tls: bool = True, read_seconds: float = 10.0
+) -> T:
     """Use a client of boto3 in a thread, and return what came of it."""
 
     def run() -> T:
-        with boto(service, emulator, has_tls=has_tls) as client:
+        with boto(service, emulator, has_tls=has_tls, read_seconds=read_seconds) as client:
             return use(client)
 
     return await asyncio.to_thread(run)

@@ -20,7 +20,7 @@ from tests.emulator.wire import RawClient, closing, opening, spoken_turn
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "how-to" / "use-nova-sonic-local.md"
-GREETING_LINES = 11
+GREETING_LINES = 14
 QUIET = ("--brain", "script", "--voice", "builtin", "--port", "0")
 
 

@@ -14,11 +14,13 @@ from aws_sdk_bedrock_runtime.models import (
     Message,
 )
 
+from nova_sonic_local.brains.chat_settings import ChatSettings
 from nova_sonic_local.brains.script import ScriptBrains, parse_script
 from nova_sonic_local.envelope import SignatureCheck
 from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 from tests.emulator.cascade_clients import TEXT_MODEL, refused, sdk_client, tool, tool_results, user, with_boto
+from tests.emulator.chat_server import call, chat_server, finish, text
 from tests.emulator.conversation import ACCESS_KEY, SECRET_KEY
 from tests.emulator.wire import Json, RawClient
 
@@ -234,3 +236,42 @@ async def test_a_right_signature_is_taken_over_http_1_1() -> None:
     options = Options(brain=SCRIPTED.brain, signatures=SignatureCheck.STRICT, secrets={ACCESS_KEY: SECRET_KEY})
     async with NovaSonicLocal(options) as emulator:
         assert text_of(await converse(emulator, [user("hello")])) == "Good morning. How can I help?"
+
+
+async def test_a_language_model_gets_the_whole_conversation_with_its_tools() -> None:
+    async with chat_server(text("It is ", "on its way.")) as server:
+        options = Options(brain="chat", chat=ChatSettings(server.url, "a-model"))
+        async with NovaSonicLocal(options) as emulator:
+            use = {"toolUse": {"toolUseId": "t1", "name": "find_order", "input": {"order_id": "PED-1"}}}
+            result = {"toolResult": {"toolUseId": "t1", "content": [{"json": {"status": "on its way"}}]}}
+            messages: list[Json] = [
+                user("hello"),
+                {"role": "assistant", "content": [{"text": "Hi."}]},
+                user("where is my order"),
+                {"role": "assistant", "content": [{"text": "One moment."}, use]},
+                {"role": "user", "content": [result]},
+            ]
+            answer = await converse(emulator, messages, system=[{"text": "Be brief."}], toolConfig=FIND_ORDER)
+        asked = server.asked[0]["messages"]
+
+        assert text_of(answer) == "It is on its way."
+        assert len(server.asked) == 1
+        assert [(message["role"], message["content"]) for message in asked] == [
+            ("system", "Be brief."),
+            ("user", "hello"),
+            ("assistant", "Hi."),
+            ("user", "where is my order"),
+            ("assistant", "One moment."),
+            ("tool", '{"status":"on its way"}'),
+        ]
+        assert asked[4]["tool_calls"][0]["function"] == {"name": "find_order", "arguments": '{"order_id":"PED-1"}'}
+
+
+async def test_a_language_model_asks_for_a_tool() -> None:
+    async with chat_server([call(0, "c1", "find_order", '{"order_id": "PED-2"}'), finish("tool_calls")]) as server:
+        options = Options(brain="chat", chat=ChatSettings(server.url, "a-model"))
+        async with NovaSonicLocal(options) as emulator:
+            answer = await converse(emulator, [user("where is it?")], toolConfig=FIND_ORDER)
+
+        assert answer["stopReason"] == "tool_use"
+        assert answer["output"]["message"]["content"][0]["toolUse"]["input"] == {"order_id": "PED-2"}
