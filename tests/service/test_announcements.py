@@ -1,38 +1,24 @@
 """Changes of voice sessions past those who talk in them: each is published once, and pushed to the client whose session it is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 
-from publishing.events import Event, SessionChange, SessionEvent, SessionStatus
+from publishing.events import SessionChange, SessionEvent, SessionStatus
 from service.announcements import Announcements
 from service.nova_sonic import RecordedNovaSonic
 from service.session_cache import SessionCache
-from session.notices import Notice, Recipient, SessionNoted
+from session.notices import Recipient, SessionNoted
 from storage.sqlite import SqliteDatabase
 from storage.tables import voice_sessions_table
 from storage.voice_session_items import Counts, Leg
 from storage.voice_sessions import IDLE_FOR, VoiceSessions
 from telemetry.counters import Counters
+from tests.service.stage import Told
 from tests.service.test_nova_sonic import RECORDING, Stage, Studio
 from tests.storage.databases import NOW, StandingClock
-
-
-@dataclass
-class Told:
-    """Keeps what is published and what is pushed."""
-
-    events: list[Event] = field(default_factory=list)
-    delivered: list[tuple[Recipient, list[Notice]]] = field(default_factory=list)
-
-    def publish(self, event: Event) -> None:
-        self.events.append(event)
-
-    async def deliver(self, to: Recipient, notices: Iterable[Notice]) -> bool:
-        self.delivered.append((to, list(notices)))
-        return True
 
 
 @dataclass
