@@ -51,7 +51,8 @@ def failure(error: SessionError, *, headers: Mapping[str, str] | None = None, de
         detail: for the log alone.
     """
     ref = secrets.token_hex(6)
-    log.info("request.refused", code=error.code, detail=without_quotes(detail or error.text), ref=ref)
+    said = "" if error.status == web.HTTPNotFound.status_code else error.text  # names what was asked for, which can be anything
+    log.info("request.refused", code=error.code, detail=without_quotes(detail or said), ref=ref)
     told = {"code": error.code, "message": error.text, "retryable": error.retryable, "ref": ref}
     own = dict(headers or {})
     if error.status == web.HTTPUnauthorized.status_code:
