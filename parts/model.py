@@ -8,7 +8,7 @@ from api.health import Check
 from cascade.client import CascadeClient
 from config import LOCAL_FOLDER, ModelHistory, Settings
 from local_emulator import EmulatorFailed, LocalEmulator
-from parts.cascade import ModelPlace, make_cascade
+from parts.cascade import LOCAL_TEXT_MODEL, ModelPlace, make_cascade
 from parts.errors import NoCredentials, StartFailed
 from s2s.bedrock.client import NovaSonicClient, region_endpoint
 from s2s.bedrock.credentials import Credentials, StaticCredentials, find_credentials
@@ -62,7 +62,8 @@ def place_of(settings: Settings) -> Place:
     """Return what the settings ask of the model's service, for messages to name."""
     ca_file = str(settings.model_ca_file) if settings.model_ca_file else None
     endpoint = settings.model_endpoint or region_endpoint(settings.region)
-    return Place(model_id=settings.model_id, region=settings.region, endpoint=endpoint, ca_file=ca_file)
+    model_id = settings.text_model_id or LOCAL_TEXT_MODEL if settings.model_id == CASCADE_MODEL_ID else settings.model_id
+    return Place(model_id=model_id, region=settings.region, endpoint=endpoint, ca_file=ca_file)
 
 
 async def open_endpoint(settings: Settings, resources: AsyncExitStack) -> tuple[str | None, Path | None]:

@@ -27,6 +27,7 @@ def texts(client: Client, role: str, stage: str) -> list[str]:
 
 
 @pytest.mark.req("S0-20")
+@pytest.mark.req("S0-48")
 @pytest.mark.req("S1-27")
 async def test_an_order_is_looked_up_aloud_the_answer_interrupted_and_notes_are_written(tmp_path: Path) -> None:
     needs.espeak()
