@@ -6,6 +6,7 @@ stdin is what goes wrong with the streams that are opened from then on, in the f
 
 import argparse
 import asyncio
+import itertools
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 
 MAX_STREAMS = 400
+GOLDEN = 0.618
+"""Multiples of the golden section spread over a circle, however many there are."""
 SENTENCE = "Your order number one has been on its way since this morning, and it will be with you tomorrow at ten."
 
 
@@ -33,17 +36,20 @@ class StampingEcho(EchoEngine):
 
     turn_chunks = 0
     """How long a turn is; 0 is without end."""
+    streams = itertools.count()
 
     def __init__(self, emitter: Emitter, output_hertz: int, room: Callable[[], Awaitable[None]]) -> None:
         super().__init__(emitter, output_hertz, room)
         self._texts = emitter
         self._heard = 0
+        self._first = round(next(self.streams) * GOLDEN * self.turn_chunks) % max(1, self.turn_chunks)
+        """After how many chunks the first turn begins: those of several callers fall into step no more than people do."""
 
     async def hear(self, pcm: bytes) -> None:
         """Send a piece back; silence that a server puts between chunks carries no stamp and stays away."""
         if len(pcm) != CHUNK_BYTES or pcm[8:16] == bytes(8):
             return
-        if self.turn_chunks and self._heard % self.turn_chunks == 0:
+        if self.turn_chunks and self._heard % self.turn_chunks == self._first:
             self._turn()
         self._heard += 1
         await super().hear(stamp_at_model(pcm))

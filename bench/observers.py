@@ -2,11 +2,11 @@
 
     python -m bench.observers [--quick]
 
-Twenty real-time sessions at a time talk to a stamping model that begins a new turn with its texts every two seconds. There is one server
-for each of the observers, one for all of them and one without any; all of them run all the time, and are talked to by turns, in this order
-and then the other way round. Each is held against the one without in the same round: what the machine does besides comes to both alike, and
-what is left of it shows as the spread of the rounds, which is told. CPU is that of a server's process with its threads and of the processes
-that it has started, by their own clocks.
+Twenty real-time sessions at a time talk to a stamping model that begins a new turn with its texts every two seconds, with each caller at
+another moment. There is one server for each of the observers, one for all of them and one without any; all of them run all the time, and
+are talked to by turns, in this order and then the other way round. Each is held against the one without in the same round: what the
+machine does besides comes to both alike, and what is left of it shows as the spread of the rounds, which is told. CPU is that of a
+server's process with its threads and of the processes that it has started, by their own clocks.
 
 Targets, for the median of the rounds: recording takes at most 40 % more CPU than none; no observer, and not all of them together, adds more
 than 1 ms to the latency of audio at p99; no chunk is lost.
