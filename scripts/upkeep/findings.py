@@ -95,7 +95,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield from _finding_lines(table.findings)
     found = list(diagnosis.all())
     counts = {weight: sum(finding.weight is weight for finding in found) for weight in Weight}
-    yield f"{counts[Weight.PROBLEM]} problems, {counts[Weight.NOTICE]} notices, {counts[Weight.OK]} in order"
+    yield f"problems: {counts[Weight.PROBLEM]}, notices: {counts[Weight.NOTICE]}, in order: {counts[Weight.OK]}"
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -55,7 +55,8 @@ async def _try_out(copy: SqliteStore, tables: Sequence[NamedTable], folder: Path
     report.run = "rehearsal"
     report.error = "; ".join(filter(None, (report.error, *faults)))
     told = f"Tried on a copy: a fault in the middle of {writes} changes was taken back, then all was done. The tables are untouched."
-    report.advice = told if not report.error else "The tables are untouched. Do not migrate before the cause is found."
+    done = told if writes else "Tried on a copy: no record is to be changed. The tables are untouched."
+    report.advice = done if not report.error else "The tables are untouched. Do not migrate before the cause is found."
     if left_out:
         report.advice += f" {left_out} records hold types that the copy cannot, and were left out."
     for table in report.tables:

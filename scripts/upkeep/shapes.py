@@ -39,7 +39,7 @@ HARMLESS: Final = frozenset({Drift.UNKNOWN_INDEX, Drift.PROVISIONED, Drift.INDEX
 """Worth knowing; conversations go on."""
 _MIGRATE: Final = "run scripts/migrate.py"
 CURES: Final = {
-    Drift.MISSING_TABLE: "run scripts/seed_data.py --create-tables, or correct the name in its setting",
+    Drift.MISSING_TABLE: "run scripts/seed_data.py --create-tables --no-examples, or correct the name in its setting",
     Drift.NOT_ACTIVE: "wait until DynamoDB has finished, and look again",
     Drift.OTHER_KEYS: "the keys of a table cannot be changed: name another table in its setting, and import the records there",
     Drift.MISSING_INDEX: _MIGRATE,

@@ -74,7 +74,7 @@ async def test_people_read_the_same_as_programs(sqlite_env: dict[str, str], caps
     assert code == 1
     assert any(line.startswith("  PROBLEM records: 3 of 3 cannot be read by the server: ORDER#1: id is no text; ") for line in lines)
     assert sum(line.startswith("          cure: ") for line in lines) == 4
-    assert lines[-1] == "4 problems, 0 notices, 3 in order"
+    assert lines[-1] == "problems: 4, notices: 0, in order: 3"
 
 
 async def test_a_file_that_is_not_there_is_not_made(diagnose: Diagnose, sqlite_env: dict[str, str]) -> None:

@@ -279,6 +279,14 @@ async def test_a_rehearsal_tries_all_of_it_and_touches_nothing(installation: Ins
     assert await contents(installation) == before
 
 
+async def test_a_rehearsal_says_so_when_no_record_is_to_be_changed(installation: Installation) -> None:
+    await foreign.fill(installation.store, installation.settings)
+    await migration(installation).run()
+    report = await rehearse(installation.store, installation.tables(), OPTIONS)
+
+    assert (report.error, report.advice) == ("", "Tried on a copy: no record is to be changed. The tables are untouched.")
+
+
 async def test_a_copy_holds_every_record_and_puts_it_back(installation: Installation) -> None:
     await foreign.fill(installation.store, installation.settings)
     before = await contents(installation)

@@ -90,7 +90,7 @@ async def test_every_table_is_deployed_and_looked_at(dynamodb_env: dict[str, str
     await store.aclose()
 
     assert done.returncode == 0
-    assert "0 problems, 0 notices" in done.stdout
+    assert "problems: 0, notices: 0" in done.stdout
     assert set(left) == {()}
     assert records == [[], []]
 
