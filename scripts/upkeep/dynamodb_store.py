@@ -23,12 +23,10 @@ class DynamoStore:
 
     Args:
         database: the driver; closed with this.
-        wait_seconds: between looks at what DynamoDB is doing.
     """
 
-    def __init__(self, database: DynamoDatabase, *, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, database: DynamoDatabase) -> None:
         self._database = database
-        self._wait_seconds = wait_seconds
 
     @property
     def database(self) -> DynamoDatabase:
@@ -123,10 +121,10 @@ class DynamoStore:
         await self._wait(look, definition.name)
 
     async def _wait(self, is_so: Callable[[], Awaitable[bool]], what: str) -> None:
-        for _ in range(int(LONGEST_WAIT / self._wait_seconds)):
+        for _ in range(int(LONGEST_WAIT / WAIT_SECONDS)):
             if await is_so():
                 return
-            await asyncio.sleep(self._wait_seconds)  # nothing tells when DynamoDB is done
+            await asyncio.sleep(WAIT_SECONDS)  # nothing tells when DynamoDB is done
         raise StorageUnavailable(f"DynamoDB has not finished with {what} within {LONGEST_WAIT} s")
 
 

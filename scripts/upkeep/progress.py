@@ -1,7 +1,7 @@
 """How far a script is: on a terminal one line that is drawn again and again, elsewhere a line now and then."""
 
 import sys
-from typing import Final, TextIO
+from typing import Final
 
 WIDTH: Final = 30
 EVERY: Final = 1_000
@@ -9,23 +9,21 @@ EVERY: Final = 1_000
 
 
 class Bar:
-    """The progress of one step.
+    """The progress of one step, shown on standard error, so that what a script prints can be used further.
 
     Args:
         title: of the step.
         total: how much there is to do; 0 where nobody knows.
-        out: where it is shown; standard error unless told otherwise, so that what a script prints can be used further.
     """
 
-    def __init__(self, title: str, total: int, out: TextIO | None = None) -> None:
+    def __init__(self, title: str, total: int) -> None:
         self._title = title
         self._total = total
-        self._out = out or sys.stderr
         self._done = 0
 
     def show(self, done: int) -> None:
         """Show how much is done."""
-        if self._out.isatty():
+        if sys.stderr.isatty():
             filled = min(WIDTH, done * WIDTH // self._total) if self._total else 0
             self._write(f"\r{self._title} [{'#' * filled}{'.' * (WIDTH - filled)}] {done}/{self._total or '?'} ")
         elif done // EVERY > self._done // EVERY:
@@ -34,8 +32,8 @@ class Bar:
 
     def close(self) -> None:
         """Leave the line as it is."""
-        self._write("\n" if self._out.isatty() else f"{self._title}: {self._done}\n")
+        self._write("\n" if sys.stderr.isatty() else f"{self._title}: {self._done}\n")
 
     def _write(self, text: str) -> None:
-        self._out.write(text)
-        self._out.flush()
+        sys.stderr.write(text)
+        sys.stderr.flush()
