@@ -29,6 +29,8 @@ Several faults are separated by commas: `late_head:2,rst:CANCEL@toolUse`.
 | a [script](scenarios.md#scripts): `fault` at its top, or in a turn | All that follow it; in a turn from when its answer begins. |
 | the admin endpoint, or `Stream.inject` | One that runs: at once, or at a moment that counts from there. |
 
+[Converse, Transcribe and Polly](emulator-cascade.md#when-it-goes-wrong) are made to fail in the same words.
+
 ## When they come
 
 | moment | meaning |

@@ -294,6 +294,27 @@ async def test_a_planned_brain_answers_one_stream(desk: Desk) -> None:
     assert [stream["brain"] for stream in (await desk.get("/v1/streams"))["streams"]] == ["script:weather", "echo"]
 
 
+async def test_each_operation_has_a_plan_of_its_own(desk: Desk) -> None:
+    status, _ = await desk.ask("PUT", "/v1/next", {"operation": "converse", "fault": "http_429", "times": 2})
+    request = desk.client.open("/model/a.text-model/converse")
+    request.end()
+    throttled = await request.ending()
+    left = await desk.get("/v1/next?operation=converse")
+    counters = await desk.get("/v1/counters")
+    _, taken = await desk.ask("DELETE", "/v1/next?operation=converse")
+
+    assert status == 200
+    assert (throttled.status, throttled.headers["x-amzn-errortype"]) == (429, "ThrottlingException")
+    assert (left["times"], taken["times"]) == (1, 0)
+    assert counters["calls"] == {"converse": {"http_429": 1}}
+    assert (await live(desk)).status == 200
+
+
+async def test_a_plan_is_for_an_operation_that_there_is(desk: Desk) -> None:
+    assert await desk.refusal("PUT", "/v1/next", {"operation": "rekognition"}) == (400, "wrong_value")
+    assert await desk.refusal("GET", "/v1/next?operation=rekognition", None) == (400, "wrong_value")
+
+
 async def test_a_plan_is_taken_back(desk: Desk) -> None:
     await desk.ask("PUT", "/v1/next", {"fault": "http_429"})
     _, plan = await desk.ask("DELETE", "/v1/next")

@@ -19,6 +19,7 @@ from aws_sdk_transcribe_streaming.models import (
 )
 
 from bench.ways import TrustingTransport
+from nova_sonic_local.brains.interface import Brain, Prompt
 from nova_sonic_local.brains.script import ScriptBrains, parse_script
 from nova_sonic_local.cascade.segments import Began, Ended, Segments, Sound
 from nova_sonic_local.envelope import SignatureCheck
@@ -247,3 +248,20 @@ async def test_a_sentence_of_the_scenario_is_recognised(tmp_path: Path) -> None:
         finals = [said(result) for result in await transcribe(emulator, pcm, "es-US") if not result.is_partial]
 
         assert finals == ["quiero ver mi pedido", "mi dni es uno dos tres cuatro cinco seis siete ocho"]
+
+
+async def test_a_vocabulary_chooses_the_scenario_as_a_system_prompt_does() -> None:
+    prompts: list[Prompt] = []
+
+    def make(prompt: Prompt) -> Brain:
+        prompts.append(prompt)
+        return ScriptBrains(parse_script(SCRIPT))(prompt)
+
+    async with NovaSonicLocal(Options(brain=make)) as emulator, RawClient(emulator.h2c_endpoint) as client:
+        stream = client.open("/stream-transcription", headers=(*HEADERS, ("x-amzn-transcribe-vocabulary-name", "buddy-companion")))
+        stream.end()
+        await stream.ending()
+
+        assert [(prompt.system, prompt.voice_id, prompt.input_hertz, prompt.hears_everything) for prompt in prompts] == [
+            ("Takes dictation. buddy companion", "amy", HERTZ, True)
+        ]
