@@ -1,4 +1,4 @@
-"""A session's machine takes what a cascade says as it takes Nova Sonic's events: turns, speech, tools and interruptions come out the same."""
+"""A session takes what a cascade says as it takes Nova Sonic's events: turns, speech, tools and interruptions come out the same."""
 
 from collections.abc import Sequence
 
