@@ -3,7 +3,6 @@
 That a store is away is no reason not to start: what is to be written waits, and conversations go on.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -156,6 +155,6 @@ async def _add_service(
     parts.offer(audio.OPERATIONS, audio.AUDIO, uploads)
     writer = open_note_writer(ground.settings, ground.resources, ground.place)
     parts.offer(notes.OPERATIONS, notes.NOTES, make_note_desk(voice.sessions, said, objects, ground.publisher, writer))
-    work, cache = ModelAudioWork(surroundings, voice.sessions), SessionCache(time.monotonic, ground.counters)
+    work, cache = ModelAudioWork(surroundings, voice.sessions), SessionCache(ground.clock, ground.counters)
     service = RecordedNovaSonic(voice.sessions, voice.live, cache, work, announcements=announcements)
     parts.offer(voice_sessions.OPERATIONS, voice_sessions.VOICE, service)
