@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable
 from typing import Final, cast
 
-_REQUEST: Final = re.compile(rb"(?!PRI )[A-Z]{3,16} ")
+_REQUEST: Final = re.compile(rb"(?!PRI )[A-Z]{3,16} /")
 """How a request of HTTP/1.1 begins; HTTP/2 begins with a method that nobody uses (RFC 9113 3.4)."""
-_LONGEST_METHOD: Final = 17
+_BEGINNING: Final = re.compile(rb"(?!PRI )[A-Z]{1,16} ?")
+"""What may still become one."""
 
 
 class FrontProtocol(asyncio.Protocol):
@@ -52,7 +53,7 @@ class FrontProtocol(asyncio.Protocol):
         self._seen += data
         if _REQUEST.match(self._seen):
             self._become(self._first)
-        elif not (self._seen.isalpha() and self._seen.isupper() and len(self._seen) < _LONGEST_METHOD):
+        elif not _BEGINNING.fullmatch(self._seen):
             self._become(self._second)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
