@@ -7,8 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from observers.recording_encoders import choose_studio
+from observers.recording_tracks import GRID
+from tests.observers.recorded_calls import NearPress
+
 SPEED = 8.0
 """Seconds that pass within one."""
+LATE_SECONDS = 60
+"""How far encoding may be behind: at this speed a busy machine is soon five seconds late, and it is the stores that fail here."""
 READ_SECONDS = 0.4
 """Real time-outs of boto3: longer than a minute at this speed would have them, because the services answer at their own pace."""
 
@@ -39,9 +45,10 @@ class FastClock:
 
 
 def hasten_threads(patch: pytest.MonkeyPatch) -> None:
-    """Let the drivers' threads give up, wait and look as often as the time passes."""
+    """Let the drivers' threads give up and wait as fast as the time passes, and recordings be made at once."""
     for module in ("storage.dynamodb", "storage.object_s3", "publishing.sns"):
         patch.setattr(f"{module}.CONNECT_SECONDS", READ_SECONDS)
         patch.setattr(f"{module}.READ_SECONDS", READ_SECONDS)
     patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / SPEED)))
-    patch.setattr("observers.recording.WORK_SECONDS", 0.25 / SPEED)
+    patch.setattr("parts.recordings.ProcessPress", lambda wanted: NearPress(choose_studio(wanted)))
+    patch.setattr("observers.recording_work.LATE_PIECES", LATE_SECONDS * GRID)
