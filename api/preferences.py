@@ -10,14 +10,13 @@ from aiohttp import web
 
 from api.answers import answer
 from api.authentication import PRINCIPAL
-from api.errors import NotFound
+from api.errors import NotFound, RuleBroken
 from api.kinds import MAX_USER
 from api.operations import Operation, Success
 from api.ownership import is_own
 from api.requests import GIVEN
 from api.schema import Instant, Member, Nullable, Record, Text
 from s2s.models import ModelCapabilities
-from session.errors import NotAllowed
 from storage.models import Json, format_instant
 from storage.preferences import MAX_VOICE, Preferences, UserPreferences
 
@@ -45,7 +44,7 @@ async def set_preferences(request: web.Request) -> web.Response:
     """Note what a user prefers, from the next conversation on."""
     desk, user, voice = request.app[DESK], _user(request), request[GIVEN].body[VOICE]
     if not desk.model.may_have_voice(voice):
-        raise NotAllowed(f"The model has no voice {voice[:40]!r}.")
+        raise RuleBroken(f"The model has no voice {voice[:40]!r}.")
     return answer(_json(user, await desk.preferences.set_voice(user, voice)), "The preferences are noted")
 
 
@@ -102,7 +101,7 @@ OPERATIONS: Final = (
         parts=(USER,),
         body=Record("NewPreferences", (VOICE,)),
         success=_NOW,
-        refusals=_MISSING,
+        refusals={**_MISSING, 422: "The model has no such voice"},
     ),
     Operation(
         method="DELETE",

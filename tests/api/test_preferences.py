@@ -72,7 +72,7 @@ async def test_a_user_says_changes_and_forgets_what_they_prefer(rig: Rig) -> Non
 @pytest.mark.req("S0-67", "S0-35")
 @pytest.mark.parametrize(
     ("body", "code"),
-    [({"voiceId": "hal"}, "not_allowed"), ({"voiceId": ""}, None), ({"voiceId": "x" * 65}, None), ({}, None), ({"voice": "tiffany"}, None)],
+    [({"voiceId": "hal"}, "rule_broken"), ({"voiceId": ""}, None), ({"voiceId": "x" * 65}, None), ({}, None), ({"voice": "tiffany"}, None)],
 )
 async def test_a_voice_that_the_model_does_not_have_is_refused(rig: Rig, body: dict[str, str], code: str | None) -> None:
     status, refused = await rig.ask("PUT", json=body)
