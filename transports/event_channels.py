@@ -5,6 +5,7 @@ a browser shows nobody why a handshake was refused. A user may follow what is th
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from typing import Final
@@ -16,7 +17,7 @@ from websockets.http11 import Request as Handshake
 
 from auth.principal import Principal
 from publishing.local import BadEvents, LocalChannels, NoChannel, NotYours, Subscription
-from session.errors import AuthenticationError
+from session.errors import AuthenticationError, InternalError
 from session.interfaces import Clock
 from telemetry.counters import Counters
 from transports import event_messages as messages
@@ -116,16 +117,25 @@ class _Subscriber:
 
     async def run(self) -> None:
         """Read and write until the client goes, or its token ends."""
-        writing = asyncio.create_task(self._write())
-        reading = asyncio.create_task(self._read())
         try:
-            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.TaskGroup() as tasks:
+                both = {tasks.create_task(self._read()), tasks.create_task(self._write())}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                for task in both:
+                    task.cancel()
+        except* ConnectionClosed:
+            pass
+        except* Exception as failure:  # noqa: BLE001 - the task root of a connection that follows events
+            await self._crashed(failure.exceptions[0])
         finally:
             for subscription in self._subscriptions.values():
                 self._desk.channels.leave(subscription)
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
+
+    async def _crashed(self, error: Exception) -> None:
+        """Close after a bug of ours: the log has the details, the client the reference."""
+        ref = secrets.token_hex(6)
+        log.error("connection.crashed", ref=ref, exc_info=error)
+        await self._connection.close(InternalError.close_code, ref)
 
     async def _read(self) -> None:
         flow = TokenBucket(MESSAGES_PER_SECOND, MESSAGE_BURST, self._desk.clock.now())

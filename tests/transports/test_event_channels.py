@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -18,7 +19,7 @@ from auth.interfaces import TokenRefused
 from auth.principal import Principal, Role
 from publishing import local
 from publishing.events import Alert, ResponseEvent, TranscriptionEvent
-from publishing.local import LocalChannels
+from publishing.local import LocalChannels, Subscription
 from publishing.routes import Message
 from telemetry.counters import Counters
 from tests.transports.doubles import LoopClock, Rig, running_server
@@ -377,3 +378,25 @@ async def test_nothing_is_left_of_a_client_that_went() -> None:
             await later.next()
 
         assert place.rig.counters.read()["event_delivered"] == 1
+
+
+@pytest.mark.parametrize("broken", [(LocalChannels, "post"), (Subscription, "take_dropped")], ids=["reader", "writer"])
+async def test_a_bug_while_a_client_is_served_is_logged_and_the_client_is_told_its_reference(
+    broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("of ours")
+
+    monkeypatch.setattr(*broken, fail)
+    with capture_logs() as lines:
+        async with running() as place, following(place, OPERATOR) as operator:
+            await operator.subscribe("/events/conversations")
+            request = {"type": "publish", "id": "two", "channel": "/events/conversations", "events": ["1"]}
+            await operator.connection.send(json.dumps({**request, "authorization": {"host": "example"}}))
+            async with asyncio.timeout(SECONDS):
+                await operator.connection.wait_closed()
+            code, reason = operator.connection.close_code, operator.connection.close_reason
+    (crashed,) = (line for line in lines if line["event"] == "connection.crashed")
+
+    assert (code, reason) == (1011, crashed["ref"])
+    assert str(crashed["exc_info"]) == "of ours"
