@@ -7,9 +7,11 @@ session knows what would have been heard.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from service.audio_errors import StageTimeout
 from service.following import USUAL, Following, Patience
@@ -18,6 +20,8 @@ from session.errors import InternalError, ModelLost, SessionError
 from session.events import Command, End, SendAudio, SendText, SessionEvent, SessionFailed, SessionStarted, Start, StopAudio
 from session.registry import SessionRegistry
 from session.runner import SessionRunner
+
+log = structlog.get_logger()
 
 INPUT_HERTZ: Final = 16_000
 PIECE_MS: Final = 100
@@ -141,6 +145,9 @@ class Exchange:
             await self._submit(StopAudio())
         except SessionError as error:
             self._error = self._error or error
+        except Exception:  # the task root of what is spoken
+            log.exception("exchange.crashed", session_id=self._runner.session_id)
+            self._error = self._error or InternalError()
         self._all_sent()
         self._changed.set()
 
@@ -179,8 +186,10 @@ async def exchange(registry: SessionRegistry, clock: Callable[[], float], wanted
     try:
         yield made
     finally:
-        await made.aclose()
-        await _end(runner, running, draining)
+        try:
+            await made.aclose()
+        finally:
+            await _end(runner, running, draining)
 
 
 async def _drain(runner: SessionRunner) -> None:
@@ -190,15 +199,17 @@ async def _drain(runner: SessionRunner) -> None:
 
 
 async def _end(runner: SessionRunner, running: asyncio.Task[None], draining: asyncio.Task[None]) -> None:
-    """End a session, whatever it is at."""
+    """End a session, whatever it is at and however often this is cancelled; one that takes its time is cut off."""
     draining.cancel()
-    if not runner.is_over:
-        await runner.submit(End())
-    _, late = await asyncio.wait({running, draining}, timeout=END_SECONDS)
-    for task in late:
-        task.cancel()
-    if late:
-        await asyncio.wait(late)
+    try:
+        with suppress(SessionError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                if not runner.is_over:
+                    await runner.submit(End())
+                await asyncio.wait({running, draining})
+    finally:
+        running.cancel()
+        await asyncio.wait({running, draining})
 
 
 def error_of(failed: SessionFailed) -> SessionError:
