@@ -16,7 +16,7 @@ from storage.models import format_instant
 from storage.voice_session_items import VoiceSession, user_of
 
 DELIVER_SECONDS: Final = 1.0
-"""For a client that takes what it is told slowly; the one who asked for the change waits for it."""
+"""For clients that take what they are told slowly; the one who asked for the change waits for it."""
 
 
 class Announcements:
@@ -50,11 +50,12 @@ class Announcements:
             await self._push(self._deliver, change, sessions)
 
     async def _push(self, deliver: Deliver, change: SessionChange, sessions: Sequence[VoiceSession]) -> None:
-        for session in sessions:
-            to = Recipient(user_of(session), session.connection_id, session.session_id)
-            with suppress(TimeoutError):  # a client that does not read can ask how its session stands
-                async with asyncio.timeout(DELIVER_SECONDS):
-                    await deliver.deliver(to, (_notice(change, session),))
+        """Tell the clients, all at the same time: many who are slow take no longer than one."""
+        with suppress(TimeoutError):  # a client that does not read can ask how its session stands
+            async with asyncio.timeout(DELIVER_SECONDS), asyncio.TaskGroup() as tasks:
+                for session in sessions:
+                    to = Recipient(user_of(session), session.connection_id, session.session_id)
+                    tasks.create_task(deliver.deliver(to, (_notice(change, session),)))
 
 
 def _event(change: SessionChange, session: VoiceSession) -> SessionEvent:

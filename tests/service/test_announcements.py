@@ -150,3 +150,25 @@ async def test_a_client_that_takes_nothing_keeps_nobody_waiting_for_long(rig: Ri
 
     assert (await rig.sessions.get(session_id)) is not None
     assert [change for change, _, _ in rig.published()] == [SessionChange.CREATED]
+
+
+class Slow:
+    """Clients of which each has taken what it is told only when all have been told."""
+
+    def __init__(self, clients: int) -> None:
+        self._all = asyncio.Barrier(clients)
+        self.reached = 0
+
+    async def deliver(self, to: Recipient, notices: object) -> bool:
+        await self._all.wait()
+        self.reached += 1
+        return True
+
+
+@pytest.mark.req("S0-45")
+async def test_many_ends_are_told_in_the_time_of_one(rig: Rig) -> None:
+    session_id = await rig.service.initialize_session("c1", "eva")
+    ended, clients = await rig.service.end_session(session_id), Slow(20)
+    await Announcements(rig.told, clients).ended(*([ended] * 20))
+
+    assert clients.reached == 20
