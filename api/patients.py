@@ -16,7 +16,7 @@ from api.patient_parts import PATIENT_BOOK
 from api.patient_shapes import NEW_PATIENT, PATIENT, PATIENT_ABOUT, PATIENT_CHANGES, PATIENT_ID, PATIENT_NAME, TIME_ZONE, USER_IDS
 from api.requests import GIVEN
 from api.schema import ListOf, Values
-from api.versions import CHANGE_REFUSALS, IF_MATCH, etag, require_match, unless_changed, versioned
+from api.versions import CHANGE_REFUSALS, IF_MATCH, etag, unless_changed, versioned
 from storage.patient_models import Patient, patient_json
 
 
@@ -56,11 +56,14 @@ async def change_patient(request: web.Request) -> web.Response:
 
 
 async def delete_patient(request: web.Request) -> web.Response:
-    """Remove a patient with all that belongs to it."""
-    patient = await _find(request)
-    require_match(request, patient.updated_at)
-    await request.app[PATIENT_BOOK].remove(patient.id)
-    return answer({"id": patient.id}, f"Deleted patient {patient.id} successfully")
+    """Remove a patient with all that belongs to it, if it is as the client knows it."""
+
+    async def remove(before: Patient) -> bool:
+        return await request.app[PATIENT_BOOK].remove(before.id, before)
+
+    await unless_changed(request, _find, remove)
+    patient_id = request[GIVEN].path[PATIENT_ID]
+    return answer({"id": patient_id}, f"Deleted patient {patient_id} successfully")
 
 
 async def _find(request: web.Request) -> Patient:

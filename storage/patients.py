@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from storage import records
-from storage.conditions import Absent, Equals
+from storage.conditions import Absent, AllOf, Condition, Equals, Update
 from storage.errors import ConditionFailed
 from storage.models import format_instant, parse_instant
 from storage.patient_models import DayPart, Patient, PatientPart, Relative, Reminder, RoutineStep
@@ -18,6 +18,8 @@ from storage.values import Item, Value
 
 _KIND: Final = "patient"
 """Partition of PatientIndex: there are as many patients as a household or a home has."""
+_REMOVING: Final = "removing"
+"""Attribute of a patient that is about to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +72,35 @@ class PatientBook:
             The patient as it was written; None if somebody has changed it.
         """
         changed = replace(patient, updated_at=self.next_instant(expected.updated_at))
-        still = Equals("updatedAt", format_instant(expected.updated_at))
         try:
-            await self.table.update(_key(patient.id), records.whole_update(_to_item(changed), ()), still)
+            await self.table.update(
+                _key(patient.id), records.whole_update(_to_item(changed), ()), AllOf((_is_still(expected), Absent(_REMOVING)))
+            )
         except ConditionFailed:
             return None
         return changed
 
-    async def remove(self, patient_id: str) -> None:
+    async def remove(self, patient_id: str, expected: Patient | None = None) -> bool:
         """Remove a patient with all that belongs to it; what is not there any more is no reason to stop.
 
         The patient goes last, so that an attempt that fails can be made again; a part that was written meanwhile goes after it.
+
+        Args:
+            patient_id: names the patient.
+            expected: as it was read; nobody changes it from now on. None removes it as it is.
+
+        Returns:
+            False if somebody has changed it since: nothing is removed then.
         """
+        if expected is not None:
+            try:
+                await self.table.update(_key(patient_id), Update({_REMOVING: True}), _is_still(expected))
+            except ConditionFailed:
+                return False
         await self._clear(patient_id)
         await self.table.delete(_key(patient_id))
         await self._clear(patient_id)
+        return True
 
     async def add_part[T: PatientPart](self, parts: PatientParts[T], part: T) -> T | None:
         """Write what belongs to a patient, under its own id; one that is there stays as it is, and is what comes back.
@@ -135,6 +151,10 @@ def _time_order(step: RoutineStep) -> str:
     if not step.at:
         return "99"
     return f"{int(step.at[:2]) + 24}{step.at[2:]}" if step.part is DayPart.NIGHT and step.at < "12" else step.at
+
+
+def _is_still(expected: Patient) -> Condition:
+    return Equals("updatedAt", format_instant(expected.updated_at))
 
 
 def _key(patient_id: str) -> Key:

@@ -11,6 +11,7 @@ from api.app import build_app
 from api.patient_parts import PATIENT_BOOK
 from api.patients import OPERATIONS
 from storage.examples import write_example_patients
+from storage.patient_models import Patient
 from storage.patient_parts import MOST_PARTS
 from storage.patients import PatientBook, PatientTables
 from storage.sqlite import SqliteDatabase
@@ -99,6 +100,29 @@ async def test_a_patient_is_written_listed_changed_and_removed(office: Office, c
     assert "nextCursor" not in rest.body
     assert deleted.data == {"id": "pt-1"}
     assert (gone.status, gone.code) == (404, "not_found")
+
+
+@pytest.mark.req("S3-16")
+async def test_a_patient_who_is_changed_right_before_the_removal_stays(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = office.book.remove
+
+    async def change_before(patient_id: str, expected: Patient | None = None) -> bool:
+        monkeypatch.undo()
+        assert (await office.ask("PATCH", f"/{patient_id}", {"name": "Johnny"})).status == 200
+        return await remove(patient_id, expected)
+
+    known = await office.ask("GET", "/pt-001")
+    monkeypatch.setattr(office.book, "remove", change_before)
+    refused = await office.ask("DELETE", "/pt-001", If_Match=known.tag)
+    left = await office.ask("GET", "/pt-001")
+    relatives = await office.ask("GET", "/pt-001/relatives")
+    monkeypatch.setattr(office.book, "remove", change_before)
+    whatever_it_is = await office.ask("DELETE", "/pt-001")
+
+    assert (refused.status, refused.code) == (412, "changed_since")
+    assert left.data["name"] == "Johnny"
+    assert relatives.data
+    assert whatever_it_is.status == 200
 
 
 @pytest.mark.req("S3-16")

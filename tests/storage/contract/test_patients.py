@@ -173,6 +173,35 @@ async def test_a_patient_goes_with_all_that_belongs_to_it(book: PatientBook) -> 
     assert [len(await book.reminders.due(one)) for one in ("pt-1", "pt-2")] == [0, 1]
 
 
+async def test_a_patient_is_removed_as_it_is_known(book: PatientBook) -> None:
+    await book.add(JOHN)
+    await book.add_part(book.relatives, SARAH)
+    changed = await book.change(replace(JOHN, name="Johnny"), JOHN)
+    is_removed = await book.remove("pt-1", JOHN)
+    left = await book.get("pt-1"), await book.relatives.of_patient("pt-1")
+
+    assert not is_removed
+    assert left == (changed, (SARAH,))
+    assert await book.remove("pt-1", changed)
+    assert await book.get("pt-1") is None
+
+
+async def test_nobody_changes_a_patient_that_is_being_removed(book: PatientBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    await book.add(JOHN)
+    clear, changes = book.relatives.clear, []
+
+    async def change_meanwhile(patient_id: str) -> None:
+        if (known := await book.get(patient_id)) is not None:
+            changes.append(await book.change(replace(known, name="Johnny"), known))
+        await clear(patient_id)
+
+    monkeypatch.setattr(book.relatives, "clear", change_meanwhile)
+    is_removed = await book.remove("pt-1", JOHN)
+
+    assert is_removed
+    assert changes == [None]
+
+
 async def test_a_part_is_removed_as_it_is_known(book: PatientBook) -> None:
     await book.add(JOHN)
     await book.add_part(book.relatives, SARAH)
