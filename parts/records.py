@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from api import audio, conversations, notes, preferences, voice_sessions
@@ -44,6 +45,8 @@ from storage.table import Database
 from telemetry.counters import Counters
 from transports.memory import Memory, NoMemory
 from transports.preferences import NoPreferences, Preferences
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -95,6 +98,8 @@ class Ground:
 
 async def open_record_parts(ground: Ground) -> RecordParts:
     """Open everything that the settings ask for."""
+    if ground.settings.session_manager_function_arn:
+        log.info("setting.not_needed", name="SESSION_MANAGER_FUNCTION_ARN", reason="the server looks after its sessions itself")
     parts = RecordParts()
     objects = await open_objects(ground.settings, ground.resources)
     if ground.patients is not None:

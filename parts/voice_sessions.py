@@ -31,8 +31,6 @@ class VoiceSessionParts:
 
 async def open_voice_sessions(settings: Settings, database: Database, resources: AsyncExitStack, counters: Counters) -> VoiceSessionParts:
     """Return what writes every voice session down. That the store is away is no reason not to start."""
-    if settings.session_manager_function_arn:
-        log.info("setting.not_needed", name="SESSION_MANAGER_FUNCTION_ARN", reason="the server looks after its sessions itself")
     table = database.table(voice_sessions_table(settings.voice_sessions_table))
     try:
         await make_own_table(settings, table)
