@@ -27,6 +27,8 @@ UPLOAD_SECONDS: Final = 120.0
 """How long sending a file may take."""
 UPLOADS_AT_ONCE: Final = 4
 """Files that are taken at the same time; the next waits, within its time."""
+FORGET_SECONDS: Final = 10.0
+"""How long throwing away a file that did not come may take; the request waits for it, also when its client is gone."""
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
@@ -116,10 +118,10 @@ async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def _forget(upload: Upload) -> None:
-    """Throw away what came, also when the one who sent it is gone."""
-    task = asyncio.ensure_future(upload.abort())
-    with suppress(Exception):  # what is left is removed with what is old
-        await asyncio.shield(task)
+    """Throw away what came; what is left is removed with what is old."""
+    with suppress(Exception):
+        async with asyncio.timeout(FORGET_SECONDS):
+            await upload.abort()
 
 
 def _ticket(request: web.Request, method: Method) -> Ticket:

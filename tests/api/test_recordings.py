@@ -1,5 +1,6 @@
 """Recordings over plain HTTP: each their own, by links that expire and do what they were made for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -306,3 +307,37 @@ async def test_a_store_that_is_away_is_told(rig: Rig, monkeypatch: pytest.Monkey
 
     assert (status, told["error"]["code"]) == (503, "storage_unavailable")
     assert "disk" not in str(told)
+
+
+class Endless:
+    """An upload that never gets on, and whose removal does not either."""
+
+    def __init__(self) -> None:
+        self.at: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
+
+    async def part(self, _: bytes) -> None:
+        await self.abort()
+
+    async def abort(self) -> None:
+        self.at.put_nowait(asyncio.current_task())
+        await asyncio.Event().wait()
+
+
+async def test_nothing_works_on_for_a_request_that_was_cut_off(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = Endless()
+    _, told = await rig.ask("POST", "/recordings/uploads", json={"contentType": "audio/wav", "sizeBytes": 5})
+    monkeypatch.setattr(rig.store, "upload", lambda *_: upload)
+    sending = asyncio.create_task(rig.fetch("PUT", told["data"]["url"], data=b"sound", headers={"Content-Type": "audio/wav"}))
+    receiving = await upload.at.get()
+    assert receiving is not None
+    receiving.cancel()
+    removing = await upload.at.get()
+    assert removing is not None
+    receiving.cancel()
+    await asyncio.wait({receiving}, timeout=10)
+    is_left = not removing.done()
+    for task in (sending, removing):
+        task.cancel()
+    await asyncio.wait({sending, removing})
+
+    assert not is_left
