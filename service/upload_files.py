@@ -12,7 +12,7 @@ An upload is named by its time, so that a list of keys is in the order in which 
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -101,7 +101,7 @@ class UploadFiles:
                     keys.extend(one.key for one in listed.objects if one.key.endswith(".json"))
                     if (after := listed.after) is None:
                         break
-                found = await asyncio.gather(*(self._objects.get(key) for key in keys))
+                found = await _read(self._objects, keys)
         except (StorageError, TimeoutError) as error:
             log.warning("upload.nothing_remembered", reason=type(error).__name__)
             return ()
@@ -121,6 +121,16 @@ class UploadFiles:
         except (StorageError, TimeoutError) as error:
             raise StoreAway from error
         return key
+
+
+async def _read(objects: ObjectStore, keys: Iterable[str]) -> list[bytes | None]:
+    """Return objects; the first that cannot be had ends the reading of the others."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            reads = [tasks.create_task(objects.get(key)) for key in keys]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [read.result() for read in reads]
 
 
 def _turns(told: bytes) -> list[HistoryTurn]:
