@@ -147,12 +147,13 @@ class NoteTaker:
         if self._conversations is not None:
             cursor: str | None = None
             try:
-                while len(said) < MOST_TURNS:
-                    page = await self._conversations.turns(user_id, session_id, cursor=cursor)
-                    said += [HistoryTurn(_ROLES[one.role], one.text) for one in page.records if one.text]
-                    if (cursor := page.cursor) is None:
-                        break
-            except StorageError as error:
+                async with asyncio.timeout(STORE_SECONDS):
+                    while len(said) < MOST_TURNS:
+                        page = await self._conversations.turns(user_id, session_id, cursor=cursor)
+                        said += [HistoryTurn(_ROLES[one.role], one.text) for one in page.records if one.text]
+                        if (cursor := page.cursor) is None:
+                            break
+            except (StorageError, TimeoutError) as error:
                 raise StoreAway from error
         uploads = UploadFiles(self._objects, session_id, "", user_id)
         return [*said, *await uploads.earlier(MOST_UPLOADS)]

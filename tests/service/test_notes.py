@@ -1,5 +1,6 @@
 """Notes of conversations: by a text model, or taken out of what was said; kept beside the recording, published, and each user's own."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from api.notes import NOTES, NoteDesk
 from publishing.events import NotesEvent
 from s2s.events import Role
 from service.notes import EXTRACTED, SYSTEM, NoteTaker, NothingSaid, extracted
+from service.upload_files import StoreAway
 from session.errors import ModelBusy, SessionError
 from session.events import HistoryTurn
 from storage.conversation_turns import Conversation, Speaker, Turn
@@ -149,3 +151,14 @@ async def test_notes_are_made_and_read_by_those_whose_session_it_is(study: Study
     assert [status for status, _ in answers] == [404, 404, 200, 404, 200]
     assert answers[2][1]["data"]["isExtracted"] is True
     assert answers[4][1]["data"]["text"] == answers[2][1]["data"]["text"]
+
+
+async def test_conversations_that_cannot_be_read_in_time_are_told_and_not_waited_for(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def turns(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("service.notes.STORE_SECONDS", 0.01)
+    monkeypatch.setattr(study.conversations, "turns", turns)
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreAway):
+            await study.taker().make("s-1", PRINCIPALS[JUAN].user_id)
