@@ -32,10 +32,10 @@ from api.preferences import DESK
 from api.requests import GIVEN
 from api.schema import Choice, ListOf, Member, Record, Text, Told, Whole
 from storage.audit import AuditAction
-from storage.conversation_turns import ANYBODY, Conversation, Turn
+from storage.conversation_turns import Conversation, Turn
 from storage.conversations import Conversations
 from storage.errors import StorageError
-from storage.records import Listing
+from storage.records import ANYBODY, Listing
 
 log = structlog.get_logger()
 

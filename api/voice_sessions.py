@@ -20,7 +20,7 @@ from service.interfaces import NovaSonicService
 from storage.audit import AuditAction
 from storage.errors import ConditionFailed
 from storage.models import Json, format_instant
-from storage.records import Listing
+from storage.records import ANYBODY, Listing
 from storage.voice_session_items import VoiceSession, VoiceSessionStatus
 
 MAX_NAMES: Final = 32
@@ -56,7 +56,9 @@ _NAME: Final = Text(64, pattern="^[A-Za-z0-9_.-]+$", example="topic")
 _VALUE: Final = Text(256, shortest=0)
 _ID: Final = Text(128, pattern="^[A-Za-z0-9_=.-]+$", example="7f1c2a4e-0b6d-4f57-9a3e-5d1f0c8b2e44")
 _MEDIA: Final = Text(128, shortest=3, pattern="^[a-z]+/[A-Za-z0-9.+-]+( ?; ?[A-Za-z0-9_.=-]+)*$", example="audio/webm")
-USER: Final = Member("userId", Text(MAX_USER), "Sessions of this user, newest first; without it one's own.")
+USER: Final = Member(
+    "userId", Text(MAX_USER), f"Sessions of this user, {ANYBODY} for those whom nobody asked, newest first; without it one's own."
+)
 CONNECTION: Final = Member("connectionId", _ID, "The session that this connection has, alone.")
 FORMAT: Final = Member("audioFormat", _MEDIA, "Media type of the caller's audio.")
 NOTES: Final = Member("metadata", TextMap(_VALUE), "What is to be noted of the session.")
@@ -210,7 +212,7 @@ _SESSION: Final = Record(
         Member("sessionId", RECORD_ID, "Names it in records and logs.", is_required=True),
         Member("novaSonicSessionId", Text(128, shortest=0), "As the model calls it; empty until it says something.", is_required=True),
         Member("connectionId", Text(256, shortest=0), "The connection that has it, or had it last; empty for none.", is_required=True),
-        Member("userId", Text(MAX_USER), "Whose it is; `anonymous` for somebody whom nobody asked.", is_required=True),
+        Member("userId", Text(MAX_USER), f"Whose it is; {ANYBODY} for somebody whom nobody asked.", is_required=True),
         Member("status", Choice(VoiceSessionStatus), "How it stands.", is_required=True),
         Member("createdAt", Instant(), "When it began.", is_required=True),
         Member("updatedAt", Instant(), "When it was written last.", is_required=True),

@@ -19,8 +19,8 @@ from service.session_cache import SessionCache
 from session.errors import InvalidAudio, TooLarge
 from session.events import EndReason
 from storage.errors import StorageError
-from storage.records import Listing, to_milliseconds
-from storage.voice_session_items import ANYBODY, Counts, VoiceSession, VoiceSessionStatus
+from storage.records import ANYBODY, Listing, to_milliseconds
+from storage.voice_session_items import Counts, VoiceSession, VoiceSessionStatus
 from storage.voice_sessions import VoiceSessions
 
 log = structlog.get_logger()

@@ -13,14 +13,12 @@ from typing import Final
 
 from storage.errors import InvalidRequest
 from storage.models import format_instant, parse_instant
-from storage.records import Reader, without_nulls
+from storage.records import ANYBODY, Reader, without_nulls
 from storage.table import Key
 from storage.tables import TTL_ATTRIBUTE
 from storage.values import Item, Value
 
 USERNAME, CONVERSATION_ID, STARTED_AT = "username", "conversation_id", "startedAt"
-ANYBODY: Final = "(anybody)"
-"""Partition of those whom nobody asked who they are: no issuer gives out such a subject, and a key cannot be empty."""
 TEXT_BYTES: Final = 64 * 1024
 """Longest text of a turn, in UTF-8: an hour of speech. DynamoDB takes records of 400 KB, and pages of a hundred turns are read at once."""
 ARGUMENTS_BYTES: Final = 2 * 1024

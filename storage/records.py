@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from storage.conditions import Absent, AnyOf, LessThan, Update
 from storage.errors import ConditionFailed, InvalidRequest
@@ -12,6 +13,8 @@ from storage.table import Key, Put, Query, Table
 from storage.tables import PARTITION, SORT, TTL_ATTRIBUTE
 from storage.values import Item, Value
 
+ANYBODY: Final = "(anybody)"
+"""User of the records of those whom nobody asked who they are: a key cannot be empty, and nobody can be called so."""
 REQUEST_LIFE = timedelta(days=1)
 """How long a tool call can be repeated without being done twice; a session lasts minutes."""
 MAX_ATTEMPTS_PER_HOUR = 10

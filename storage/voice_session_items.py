@@ -12,14 +12,12 @@ from enum import StrEnum
 from typing import Final
 
 from storage.models import format_instant, parse_instant
-from storage.records import Reader, to_milliseconds, without_nulls
+from storage.records import ANYBODY, Reader, to_milliseconds, without_nulls
 from storage.table import Key
 from storage.tables import PARTITION, SORT, TTL_ATTRIBUTE
 from storage.values import Item, Value
 
 METADATA: Final = "METADATA"
-ANYBODY: Final = "anonymous"
-"""User of the sessions of those whom nobody asked: an index key cannot be empty."""
 LEG_PREFIX: Final = "leg-"
 ON_REQUEST: Final = "REQUEST"
 """Where sessions live that a program has asked for and no process talks in."""

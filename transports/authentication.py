@@ -41,7 +41,8 @@ TOKEN_SUBPROTOCOLS: Final = ("bearer.", "openai-insecure-api-key.")
 RETRY_AFTER_SECONDS: Final = "5"
 CLAIM: Final = "userId"
 """Of the query: who the client says it is. Believed in development; else it has to be who the token says."""
-_USER: Final = re.compile(r"[^\x00-\x20\x7f]{1,128}")
+_USER: Final = re.compile(r"(?!\()[^\x00-\x20\x7f]{1,128}")
+"""In brackets are the names that records have for those whom nobody asked."""
 
 
 def refusal(error: SessionError) -> Response:

@@ -164,7 +164,7 @@ async def test_operators_begin_sessions_for_others_and_somebody_without_a_name_f
     _, of_ada = await rig.ask("POST", "", "op", json={"userId": "ada"})
     _, of_anybody = await rig.ask("POST", "", "nobody", json={})
 
-    assert [of_ada["data"]["userId"], of_anybody["data"]["userId"]] == ["ada", "anonymous"]
+    assert [of_ada["data"]["userId"], of_anybody["data"]["userId"]] == ["ada", "(anybody)"]
 
 
 @pytest.mark.req("S0-57")

@@ -14,6 +14,7 @@ from service.nova_sonic import MAX_AUDIO_BYTES, MAX_TEXT, RecordedNovaSonic
 from service.session_cache import FRESH_SECONDS, SessionCache
 from session.errors import InvalidAudio, ModelBusy, NotAllowed, SessionError, TooLarge
 from storage.errors import BadCursor, StorageError, StorageUnavailable
+from storage.records import ANYBODY
 from storage.sqlite import SqliteDatabase
 from storage.tables import voice_sessions_table
 from storage.voice_session_items import Counts, Leg, VoiceSession, VoiceSessionStatus
@@ -241,7 +242,7 @@ async def test_a_session_that_is_missing_is_a_clear_error_in_every_method(rig: R
 @pytest.mark.req("S0-46", "S0-54", "S0-57")
 async def test_a_session_of_somebody_else_is_answered_like_a_missing_one(rig: Rig) -> None:
     session_id = await rig.service.initialize_session("c1", "eva")
-    for owner in ("ada", "", "anonymous"):
+    for owner in ("ada", "", ANYBODY):
         for asked in (
             rig.service.get_session(session_id, owner=owner),
             rig.service.update_session(session_id, metadata={"a": "b"}, owner=owner),

@@ -7,10 +7,11 @@ from unittest.mock import ANY
 
 import pytest
 
-from storage.conversation_turns import ANYBODY, TEXT_BYTES, Conversation, Speaker, ToolCall, Turn, fitted
+from storage.conversation_turns import TEXT_BYTES, Conversation, Speaker, ToolCall, Turn, fitted
 from storage.conversations import KEPT, Conversations, Erased
 from storage.errors import BadCursor, InvalidRequest
 from storage.models import format_instant
+from storage.records import ANYBODY
 from storage.table import Database, Key, Query
 from storage.tables import conversations_table
 from tests.storage.databases import NOW, StandingClock

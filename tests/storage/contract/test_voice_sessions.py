@@ -10,9 +10,10 @@ import pytest
 
 from storage.errors import BadCursor, ConditionFailed
 from storage.models import format_instant
+from storage.records import ANYBODY
 from storage.table import Database, Key
 from storage.tables import voice_sessions_table
-from storage.voice_session_items import Counts, Leg, SessionEnding, Tokens, VoiceSession, VoiceSessionStatus
+from storage.voice_session_items import Counts, Leg, SessionEnding, Tokens, VoiceSession, VoiceSessionStatus, user_of
 from storage.voice_sessions import GONE_AFTER, IDLE_FOR, PARKED_FOR, Standing, VoiceSessions
 from tests.storage.databases import NOW, StandingClock
 
@@ -198,8 +199,11 @@ async def test_the_sessions_of_a_user_are_found_page_by_page_newest_first(sessio
 
 async def test_sessions_of_those_whom_nobody_asked_are_in_one_list(sessions: VoiceSessions) -> None:
     await sessions.write(leg(user_id=""))
+    await sessions.write(leg("s2", user_id="anonymous"))
+    of_anybody, of_a_user = await sessions.of_user(ANYBODY), await sessions.of_user("anonymous")
 
-    assert [one.user_id for one in (await sessions.of_user("anonymous")).records] == ["anonymous"]
+    assert [user_of(one) for one in of_anybody.records] == [""]
+    assert [user_of(one) for one in of_a_user.records] == ["anonymous"]
 
 
 @pytest.mark.req("S0-10")

@@ -149,7 +149,7 @@ async def test_who_claims_to_be_somebody_else_is_refused() -> None:
             pass
 
 
-@pytest.mark.parametrize("claim", ["", "a%20b", "a%00", "%C2%80%7f", "a" * 200, "a&userId=b"])
+@pytest.mark.parametrize("claim", ["", "a%20b", "(anybody)", "a%00", "%C2%80%7f", "a" * 200, "a&userId=b"])
 async def test_a_claim_that_is_no_name_is_refused(claim: str) -> None:
     async with house(authenticator=AnonymousAuthenticator()) as own:
         if not claim:  # an empty field is none
