@@ -54,6 +54,14 @@ def test_links_lead_to_files_that_exist(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
+def test_what_the_log_says_of_a_store_that_did_not_answer_is_described() -> None:
+    pages_of_people = "".join(path.read_text(encoding="utf-8") for path in WRITTEN_BY_HAND)
+    asked = {name for path in (ROOT / "observers").glob("*.py") for name in re.findall(r'StoreCalls\("(\w+)"', path.read_text("utf-8"))}
+
+    assert asked
+    assert [name for name in sorted(asked) if f"`store.away` of `{name}`" not in pages_of_people] == []
+
+
 def test_documents_named_in_code_exist() -> None:
     named = {
         (name_of(path), document)
