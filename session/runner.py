@@ -268,7 +268,9 @@ class SessionRunner:
         self._has_room.set()
         self._downlink_changed.set()
         try:
-            await asyncio.gather(*(stream.close() for stream in self._streams.values()))
+            closed = await asyncio.gather(*(stream.close() for stream in self._streams.values()), return_exceptions=True)
+            for failure in filter(None, closed):
+                log.error("stream.close_failed", exc_info=failure)
         finally:
             self._tools.forget(self.session_id)
             if self._tape is not None:

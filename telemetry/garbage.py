@@ -23,7 +23,7 @@ class GarbageCollection:
     """Decides when everything that has grown old is looked at.
 
     Python does so whenever a quarter more has grown old, which is every few seconds while people come and go, and 200 conversations are
-    78,000 objects: 40 to 85 ms of everybody's audio (measured), for the 54 of them that were garbage. Sessions are let go without help of
+    78,000 objects: 57 to 85 ms of everybody's audio (measured), for the 54 of them that were garbage. Sessions are let go without help of
     the collector; it is there for the few cycles that others make.
 
     Args:
