@@ -79,7 +79,7 @@ class PartResource[T: PatientPart]:
         book, patient_id = request.app[PATIENT_BOOK], request[GIVEN].path[PATIENT_ID]
         await self._require_patient(book, patient_id)
         found = await self._part.listed(book, patient_id)
-        return answer([self._part.told(one) for one in found], f"Retrieved {len(found)} of {patient_id} successfully")
+        return answer([self._part.told(one) for one in found], f"Retrieved {len(found)} {self._part.name}s of {patient_id} successfully")
 
     async def create(self, request: web.Request) -> web.Response:
         """Write another one."""
@@ -119,7 +119,7 @@ class PartResource[T: PatientPart]:
         """Return what can be asked."""
         part, (new, changes, told) = self._part, self._part.shapes
         path, own_path = f"/patients/{{id}}/{part.path}", f"/patients/{{id}}/{part.path}/{{partId}}"
-        plural = part.path.replace("-", "_")
+        plural, single = part.path.replace("-", "_"), part.name.replace(" ", "_")
         return (
             Operation(
                 method="GET",
@@ -136,7 +136,7 @@ class PartResource[T: PatientPart]:
                 method="POST",
                 path=path,
                 handler=self.create,
-                name=f"create_{part.name}",
+                name=f"create_{single}",
                 summary=f"Write a {part.name} of a patient",
                 access=Access.OPERATOR,
                 parts=(PATIENT_ID,),
@@ -149,7 +149,7 @@ class PartResource[T: PatientPart]:
                 method="PATCH",
                 path=own_path,
                 handler=self.change,
-                name=f"change_{part.name}",
+                name=f"change_{single}",
                 summary=f"Change a {part.name} of a patient",
                 access=Access.OPERATOR,
                 parts=(PATIENT_ID, PART_ID),
@@ -162,7 +162,7 @@ class PartResource[T: PatientPart]:
                 method="DELETE",
                 path=own_path,
                 handler=self.delete,
-                name=f"delete_{part.name}",
+                name=f"delete_{single}",
                 summary=f"Remove a {part.name} of a patient",
                 access=Access.OPERATOR,
                 parts=(PATIENT_ID, PART_ID),
@@ -243,7 +243,7 @@ OPERATIONS: Final = (
     ).operations(),
     *PartResource(
         Part(
-            "routine_step",
+            "routine step",
             "routine",
             lambda book: book.routine,
             lambda book, patient_id: book.day(patient_id),
