@@ -22,6 +22,7 @@ from nova_sonic_local.options import Options
 from nova_sonic_local.server import NovaSonicLocal
 
 MAX_STREAMS = 400
+PAUSE_BYTES = 8 * CHUNK_BYTES
 GOLDEN = 0.618
 """Multiples of the golden section spread over a circle, however many there are."""
 SENTENCE = "Your order number one has been on its way since this morning, and it will be with you tomorrow at ten."
@@ -46,8 +47,10 @@ class StampingEcho(EchoEngine):
         """After how many chunks the first turn begins: those of several callers fall into step no more than people do."""
 
     async def hear(self, pcm: bytes) -> None:
-        """Send a piece back; silence that a server puts between chunks carries no stamp and stays away."""
+        """Send a piece back; silence that a server puts between chunks carries no stamp and stays away, and a long one ends the answer."""
         if len(pcm) != CHUNK_BYTES or pcm[8:16] == bytes(8):
+            if len(pcm) >= PAUSE_BYTES:
+                self.end_audio()  # a model that stopped in the middle of an answer would be taken for stuck
             return
         if self.turn_chunks and self._heard % self.turn_chunks == self._first:
             self._turn()
