@@ -22,9 +22,9 @@ NEVER: Final = 1_000_000_000
 class GarbageCollection:
     """Decides when everything that has grown old is looked at.
 
-    Python does so whenever a quarter more has grown old, which is every few seconds while people come and go, and 200 conversations are
-    78,000 objects: 57 to 85 ms of everybody's audio (measured), for the 54 of them that were garbage. Sessions are let go without help of
-    the collector; it is there for the few cycles that others make.
+    Python does so whenever a quarter more has grown old, which is often while people come and go, and 200 conversations are
+    78,000 objects: 57 to 85 ms of everybody's audio (measured), for the 54 of them that were garbage. Little waits
+    for the collector: 280 sessions that had come and gone left 11,000 objects.
 
     Args:
         is_quiet: whether nobody talks.
