@@ -15,6 +15,7 @@ from pathlib import Path
 from storage import sqlite_records as records
 from storage.conditions import Condition, Update
 from storage.errors import InvalidRequest, StorageError, StorageUnavailable, TableMissing
+from storage.sqlite_line import Job, Outcome, WriteLine
 from storage.table import MAX_TRANSACTION, Change, Delete, Key, Page, Put, Query, Write
 from storage.tables import TableDefinition
 from storage.values import Item
@@ -48,6 +49,7 @@ class SqliteDatabase:
         self._writer = BoundedPool("sqlite-writer", threads=1, waiting=WAITING)
         # A database in memory belongs to its one connection.
         self._readers = self._writer if self._path == ":memory:" else BoundedPool("sqlite-reader", threads=2, waiting=WAITING)
+        self._line = WriteLine(self._writer, self._write_group, WAITING)
         self._next_sweep = clock() + SWEEP_SECONDS
 
     def table(self, definition: TableDefinition) -> "SqliteTable":
@@ -63,12 +65,12 @@ class SqliteDatabase:
         return await self._readers.run(partial(self._guarded, job))
 
     async def write[T](self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a job in a transaction of its own: all of it is kept, or nothing.
+        """Run a job in a transaction, alone or with others that wait: all of it is kept, or nothing.
 
         Raises:
             StorageUnavailable: locked, damaged, full, or too many wait.
         """
-        return await self._writer.run(partial(self._guarded, partial(self._transaction, job)))
+        return await self._line.run(job)
 
     async def aclose(self) -> None:
         """Finish what runs and close the file."""
@@ -81,10 +83,19 @@ class SqliteDatabase:
         while self._connections:
             self._connections.pop().close()
 
-    def _transaction[T](self, job: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    def _write_group(self, jobs: Sequence[Job[object]]) -> list[Outcome]:
+        """Commit jobs together; if one fails when it has written something, each for itself."""
+        try:
+            return self._guarded(partial(self._transaction, jobs))
+        except _TornError:
+            return [outcome for job in jobs for outcome in self._write_group([job])]
+        except Exception as error:  # noqa: BLE001 - whoever waits for the job gets it
+            return [Outcome(error=error)] * len(jobs)
+
+    def _transaction(self, jobs: Sequence[Job[object]], connection: sqlite3.Connection) -> list[Outcome]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            result = job(connection)
+            outcomes = [Outcome(jobs[0](connection))] if len(jobs) == 1 else [_attempt(job, connection) for job in jobs]
             if self.clock() >= self._next_sweep:
                 records.sweep(connection, self.clock())
                 self._next_sweep = self.clock() + SWEEP_SECONDS
@@ -92,7 +103,7 @@ class SqliteDatabase:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        return result
+        return outcomes
 
     def _guarded[T](self, job: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -228,6 +239,23 @@ class SqliteTable:
         if connection.execute("SELECT 1 FROM tables WHERE name = ?", (self._definition.name,)).fetchone() is None:
             raise TableMissing(f"there is no table {self._definition.name}")
         self._known.set()
+
+
+class _TornError(Exception):
+    """A job of a group has written something and failed."""
+
+
+def _attempt(job: Job[object], connection: sqlite3.Connection) -> Outcome:
+    """Do one job of a group."""
+    before = connection.total_changes
+    try:
+        return Outcome(job(connection))
+    except StorageError as error:
+        if connection.total_changes == before:
+            return Outcome(error=error)
+        raise _TornError from error
+    except Exception as error:
+        raise _TornError from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -56,13 +56,16 @@ def apply(connection: sqlite3.Connection, definition: TableDefinition, writes: t
     Raises:
         ConditionFailed: the caller has to roll back.
     """
-    before = [read(connection, definition, key_of(definition, write)) for write in writes]
+    before = [read(connection, definition, key_of(definition, write)) if _depends(write) else None for write in writes]
     failed = tuple(at for at, (write, item) in enumerate(zip(writes, before, strict=True)) if not holds(write.condition, item))
     if failed:
         raise ConditionFailed(failed)
     after = [_result(definition, write, item) for write, item in zip(writes, before, strict=True)]
-    for write, item in zip(writes, after, strict=True):
-        _store(connection, definition, key_of(definition, write), item)
+    for write, old, new in zip(writes, before, after, strict=True):
+        key = key_of(definition, write)
+        place = (definition.name, key.partition, key.sort)
+        _index(connection, place, _entries(definition, old) if _depends(write) else None, _entries(definition, new))
+        _store(connection, definition, place, new)
     return after
 
 
@@ -135,9 +138,33 @@ def _result(definition: TableDefinition, write: Write, item: Item | None) -> Ite
             return None
 
 
-def _store(connection: sqlite3.Connection, definition: TableDefinition, key: Key, item: Item | None) -> None:
-    place = (definition.name, key.partition, key.sort)
-    connection.execute('DELETE FROM entries WHERE "table" = ? AND pk = ? AND sk = ?', place)
+def _depends(write: Write) -> bool:
+    """Tell whether what is there before has to be known."""
+    return write.condition is not None or isinstance(write, Change)
+
+
+def _entries(definition: TableDefinition, item: Item | None) -> set[tuple[str, str, str]]:
+    """Return index, partition and sort key of each entry that a record has."""
+    if item is None:
+        return set()
+    has = [index for index in definition.indexes if index.partition in item and (index.sort is None or index.sort in item)]
+    return {(index.name, _text(item, index.partition), _text(item, index.sort) if index.sort else "") for index in has}
+
+
+def _index(
+    connection: sqlite3.Connection, place: tuple[str, str, str], old: set[tuple[str, str, str]] | None, new: set[tuple[str, str, str]]
+) -> None:
+    """Bring a record's index entries up to date; `old` is None where nobody knows which there are."""
+    if old is None or not old <= new:
+        connection.execute('DELETE FROM entries WHERE "table" = ? AND pk = ? AND sk = ?', place)
+        old = set()
+    table, pk, sk = place
+    if missing := [value for entry in new - old for value in (table, *entry, pk, sk)]:
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * (len(missing) // 6))
+        connection.execute(f"INSERT INTO entries VALUES {rows}", missing)  # noqa: S608 - values are bound
+
+
+def _store(connection: sqlite3.Connection, definition: TableDefinition, place: tuple[str, str, str], item: Item | None) -> None:
     if item is None:
         connection.execute('DELETE FROM records WHERE "table" = ? AND pk = ? AND sk = ?', place)
         return
@@ -146,10 +173,6 @@ def _store(connection: sqlite3.Connection, definition: TableDefinition, key: Key
     connection.execute(
         "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", (*place, body, expires if isinstance(expires, int) else None)
     )
-    for index in definition.indexes:
-        if index.partition in item and (index.sort is None or index.sort in item):
-            entry = (definition.name, index.name, _text(item, index.partition), _text(item, index.sort) if index.sort else "")
-            connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (*entry, key.partition, key.sort))
 
 
 def _position(definition: TableDefinition, query: Query, item: Item) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from storage.errors import StorageUnavailable
 
@@ -32,6 +32,10 @@ class BoundedPool:
         Raises:
             StorageUnavailable: too many calls wait, or the pool is closed.
         """
+        return await asyncio.wrap_future(self.submit(call))
+
+    def submit[T](self, call: Callable[[], T]) -> Future[T]:
+        """Have a call run in one of the threads, whether or not anybody waits for it; raises as `run`."""
         if not self._places.acquire(blocking=False):
             self.refused += 1
             raise StorageUnavailable("too many calls wait for the store")
@@ -41,7 +45,7 @@ class BoundedPool:
             self._places.release()
             raise StorageUnavailable("the store is closed") from error
         future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+        return future
 
     async def aclose(self) -> None:
         """Take no more calls, let those that wait or run come to their end, and end the threads."""
