@@ -50,6 +50,7 @@ class Backlog[T]:
         batch: how many are written at once.
         store_seconds: a store that takes longer counts as away.
         close_seconds: how long the end waits for what is still to be written; None is CLOSE_SECONDS.
+        gather_seconds: how long the first entry waits for others that are written with it, unless somebody waits for them.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Backlog[T]:
         batch: int = BATCH,
         store_seconds: float = STORE_SECONDS,
         close_seconds: float | None = None,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._write = write
@@ -74,6 +76,7 @@ class Backlog[T]:
         self._most = self._batch = batch
         self._store_seconds = store_seconds
         self._close_seconds = close_seconds
+        self._gather_seconds = gather_seconds
         self._waiting: OrderedDict[Hashable, _Waiting[T]] = OrderedDict()
         self._on_its_way: Sequence[_Waiting[T]] = ()
         """What is being written: what comes under the same keys from now on is written again."""
@@ -82,7 +85,7 @@ class Backlog[T]:
         self._lost = 0
         """Since the store was last reached."""
         self._failures = 0
-        self._work, self._idle = asyncio.Event(), asyncio.Event()
+        self._work, self._idle, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
 
@@ -129,7 +132,9 @@ class Backlog[T]:
             self._bytes -= waiting.size_bytes
 
     async def written(self) -> None:
-        """Return when nothing waits any more."""
+        """Return when nothing waits any more; nothing is gathered until then."""
+        if not self._idle.is_set():
+            self._hurry.set()
         await self._idle.wait()
 
     async def aclose(self) -> None:
@@ -138,7 +143,7 @@ class Backlog[T]:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS if self._close_seconds is None else self._close_seconds):
-                await self._idle.wait()
+                await self.written()
         self._task.cancel()
         await asyncio.wait({self._task})
         if self.waiting:
@@ -148,12 +153,21 @@ class Backlog[T]:
     async def _write_all(self) -> None:
         while True:
             await self._work.wait()
+            await self._gather()
             if not await self._write_some():
                 await asyncio.sleep(AWAY_SECONDS[min(self._failures, len(AWAY_SECONDS)) - 1])
             if not self._waiting:
                 self._batch = self._most
                 self._work.clear()
+                self._hurry.clear()
                 self._idle.set()
+
+    async def _gather(self) -> None:
+        """Wait for a batch to fill, for a while."""
+        if self._gather_seconds and len(self._waiting) < self._most and not self._failures:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._gather_seconds):
+                    await self._hurry.wait()
 
     async def _write_some(self) -> bool:
         """Write a batch; return whether the store could be asked."""

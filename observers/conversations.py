@@ -19,6 +19,8 @@ from telemetry.counters import Counters
 
 BATCH: Final = 12
 """Turns that are written at once, those of different conversations side by side: tools and other requests use the same connections."""
+GATHER_SECONDS: Final = 1.0
+"""A question and the end of the answer before it come together, and are one write: half the work beside everybody's audio."""
 RECENT_SECONDS: Final = 10.0
 RECENT_USERS: Final = 1_024
 ENTRY_BYTES: Final = 1_024
@@ -61,7 +63,9 @@ class ConversationRecords:
         self._now = now
         self._recent: OrderedDict[str, float] = OrderedDict()
         """When something was told last of each user, the latest last."""
-        self.backlog = Backlog("conversation_turn", self._write, counters, refusals=(InvalidRequest,), batch=BATCH)
+        self.backlog = Backlog(
+            "conversation_turn", self._write, counters, refusals=(InvalidRequest,), batch=BATCH, gather_seconds=GATHER_SECONDS
+        )
 
     def start(self) -> None:
         """Write from now on."""

@@ -8,6 +8,7 @@ import pytest
 from observers import backlog as module
 from observers.backlog import Backlog
 from telemetry.counters import Counters
+from tests.observers.loop_time import Run
 
 
 class Store:
@@ -184,3 +185,58 @@ async def test_what_is_taken_out_is_not_written_and_leaves_its_room() -> None:
 
 async def test_one_that_never_began_ends() -> None:
     await Backlog("note", Store().write, Counters()).aclose()
+
+
+def test_what_comes_soon_after_is_written_with_it(run: Run) -> None:
+    async def test() -> None:
+        store, times = Store(), []
+
+        async def write(entries: Sequence[str]) -> None:
+            times.append(asyncio.get_running_loop().time())
+            await store.write(entries)
+
+        line = Backlog("note", write, Counters(), gather_seconds=1.0)
+        line.start()
+        for number in range(20):
+            line.put(str(number))
+            await asyncio.sleep(0.25)
+        await asyncio.sleep(1.0)
+
+        assert [str(number) for number in range(20)] == store.written
+        assert times[0] == pytest.approx(1.0)
+        assert len(times) <= 5
+        await line.aclose()
+
+    run(test())
+
+
+def test_nobody_waits_for_what_might_come(run: Run) -> None:
+    async def test() -> None:
+        store = Store()
+        line = Backlog("note", store.write, Counters(), gather_seconds=1_000.0)
+        line.start()
+        for number in range(3):  # one after the other: a hurry is over when all is written
+            line.put(str(number))
+            await line.written()
+        line.put("last")
+        await line.aclose()
+
+        assert store.written == ["0", "1", "2", "last"]
+        assert asyncio.get_running_loop().time() < 1.0
+
+    run(test())
+
+
+def test_a_store_that_came_back_is_given_what_waited_without_gathering(run: Run) -> None:
+    async def test() -> None:
+        store = Store()
+        store.failures = 1
+        line = Backlog("note", store.write, Counters(), gather_seconds=5.0)
+        line.start()
+        line.put("0")
+        await asyncio.sleep(6.0)
+
+        assert store.written == ["0"]
+        await line.aclose()
+
+    run(test())
