@@ -105,6 +105,8 @@ class Transcript:
     def __init__(self, output_hertz: int) -> None:
         self._bytes_per_ms = output_hertz * BYTES_PER_SAMPLE / 1_000
         self._turns: OrderedDict[int, _Open] = OrderedDict()
+        self._touched: set[int] = set()
+        """Turns of which something may have become known since the latest turn began."""
         self._first = 0
         """Number of the oldest turn that is known."""
         self._is_block_open = self._is_closing = False
@@ -142,7 +144,7 @@ class Transcript:
 
     def delivered(self, chunk: SpeechChunk, at: datetime, now: float) -> list[Turn | LateResult]:
         """Take note of speech that goes to the listener, and return what is to be written down."""
-        known = self._turns.get(chunk.turn)
+        known = self._known(chunk.turn)
         if known is None:
             return []
         duration_ms = len(chunk.pcm) / self._bytes_per_ms
@@ -153,19 +155,29 @@ class Transcript:
             return self._tell(known)
         return []
 
+    def _known(self, number: int) -> _Open | None:
+        """Return a turn of which something becomes known; None for one that never began, or is long over."""
+        known = self._turns.get(number)
+        if known is not None:
+            self._touched.add(number)
+        return known
+
     def _open(self, number: int, role: Role, at: datetime) -> tuple[_Open | None, list[Turn | LateResult]]:
         """Return a turn, None for one that is long over, with what is to be written of those before it."""
-        known = self._turns.get(number)
+        known = self._known(number)
         if known is not None:
             return known, []
         if number < self._first:
             return None, []
-        earlier = [told for one in self._turns.values() for told in self._tell(one, is_last=one.has_ended)]
+        touched = [self._turns[one] for one in sorted(self._touched)]
+        earlier = [told for one in touched for told in self._tell(one, is_last=one.has_ended)]
         known = self._turns[number] = _Open(TurnRecord(number, role), at)
+        self._touched = {number}
         self.last_turn = max(self.last_turn, number)
         while len(self._turns) > OPEN_TURNS:
             oldest, gone = self._turns.popitem(last=False)
             self._first = oldest + 1
+            self._touched.discard(oldest)
             earlier += self._tell(gone, is_last=True)
         return known, earlier
 
@@ -178,7 +190,7 @@ class Transcript:
         return earlier
 
     def _ended(self, event: UserSpeechEnded | SpeechEnded | Interrupted, at: datetime) -> list[Turn | LateResult]:
-        known = self._turns.get(event.turn)
+        known = self._known(event.turn)
         if known is None:
             return []
         known.ended_at = at
@@ -199,7 +211,7 @@ class Transcript:
         self._is_block_open = False
 
     def _spoken(self, number: int, pcm: bytes) -> None:
-        known = self._turns.get(number)
+        known = self._known(number)
         if known is None:
             return
         duration_ms = len(pcm) / self._bytes_per_ms
@@ -237,7 +249,7 @@ class Transcript:
         return [*earlier, *self._tell(known)]
 
     def _tool_finished(self, event: ToolFinished, at: datetime) -> list[Turn | LateResult]:
-        known = self._turns.get(event.turn)
+        known = self._known(event.turn)
         call = None if known is None else known.calls.get(event.tool_use_id)
         if known is None or call is None:
             self.last_turn = max(self.last_turn, event.turn)
@@ -252,6 +264,7 @@ class Transcript:
         told: list[Turn | LateResult] = []
         for known in reversed(self._turns.values()):
             known.record.is_refused = True
+            self._touched.add(known.record.number)
             told = [*self._tell(known), *told]
             if known.record.role is Role.USER and known.record.final:
                 break
@@ -304,7 +317,10 @@ def rest_of(record: TurnRecord) -> list[str]:
     while record.is_speaking and spoken and not record.spoken_ms[spoken - 1]:
         spoken -= 1  # it was planned after the last word
     for planned in record.planned[:spoken]:
-        at = 0
+        at, length = 0, len(normalised(planned)) if skip > 0 else 0
+        if 0 < length <= skip:
+            skip -= length
+            continue
         while at < len(planned) and skip > 0:
             skip -= len(normalised(planned[at]))
             at += 1

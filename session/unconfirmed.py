@@ -1,5 +1,6 @@
 """Which turn a FINAL text of the assistant belongs to: it comes long after the speech, and repeats what was planned."""
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -8,11 +9,12 @@ from session.turn_record import TurnRecord
 
 TEXTS_LIMIT = 200
 """Planned texts that may wait for their FINAL: far more than a stream says before it confirms."""
+_OTHERS = re.compile(r"[\W_]+")
 
 
 def normalised(text: str) -> str:
     """Return the letters and digits alone, to compare texts that were written twice."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    return _OTHERS.sub("", text.casefold())
 
 
 class Unconfirmed:
