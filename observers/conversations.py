@@ -138,7 +138,10 @@ class ConversationObserver:
         self._transcript = Transcript(session.output_hertz)
 
     def on_event(self, event: SessionEvent) -> None:
-        """Take note of an event."""
+        """Take note of an event; speech, by far the most of them, is only measured."""
+        if isinstance(event, SpeechChunk):
+            self._transcript.spoken(event)
+            return
         at = self._clock()
         self._tell(self._transcript.take(event, at, self._now()), at)
 

@@ -29,8 +29,8 @@ from telemetry.counters import Counters
 
 log = structlog.get_logger()
 
-WORK_SECONDS: Final = 0.5
-"""How often what is on the tapes is encoded."""
+WORK_SECONDS: Final = 1.0
+"""How often what is on each of the tapes is encoded, one after the other in this time: all at once would be in the way of conversations."""
 STORE_SECONDS: Final = 30.0
 """A store that takes longer for a part counts as away; the last step of S3 copies a whole recording."""
 PART_BYTES: Final = 512 * 1024
@@ -173,13 +173,22 @@ class RecordingDesk:
 
     async def _work_often(self) -> None:
         while not self._ends.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WORK_SECONDS):
-                    await self._ends.wait()
-            await self.work()
-            self.pump()
+            jobs = tuple(self._jobs)
+            for job in jobs:
+                await self._pause(WORK_SECONDS / len(jobs))
+                if not job.reel.is_over:
+                    await self._work_on(job.reel)
+                if not job.is_waited_for:
+                    self._next_step(job, self._clock())
+            if not jobs:
+                await self._pause(WORK_SECONDS)
         while any(not job.reel.is_over for job in self._jobs):
             await self.work()
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ends.wait()
 
     async def _work_on(self, reel: Reel) -> None:
         forgotten, self._given_up = tuple(self._given_up), []

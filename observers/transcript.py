@@ -113,7 +113,7 @@ class Transcript:
         self.last_turn = 0
 
     def take(self, event: SessionEvent, at: datetime, now: float) -> list[Turn | LateResult]:
-        """Take note of an event and return what is to be written down.
+        """Take note of an event but speech, and return what is to be written down.
 
         Args:
             event: of the session.
@@ -121,9 +121,6 @@ class Transcript:
             now: monotonic seconds.
         """
         match event:
-            case SpeechChunk(turn, pcm):
-                self._spoken(turn, pcm)
-                return []
             case ModelOutput(output):
                 self._passed(output)
                 return []
@@ -141,6 +138,16 @@ class Transcript:
                 return self._end(at, now)
             case _:
                 return []
+
+    def spoken(self, chunk: SpeechChunk) -> None:
+        """Take note of speech that comes from the model."""
+        known = self._known(chunk.turn)
+        if known is None:
+            return
+        duration_ms = len(chunk.pcm) / self._bytes_per_ms
+        known.came_ms += duration_ms
+        if known.record.spoken_ms:
+            known.record.spoken_ms[-1] += duration_ms
 
     def delivered(self, chunk: SpeechChunk, at: datetime, now: float) -> list[Turn | LateResult]:
         """Take note of speech that goes to the listener, and return what is to be written down."""
@@ -209,15 +216,6 @@ class Transcript:
         if self._is_block_open and record.planned and record.spoken_ms[-1]:
             record.spoken_ms[-1] = max(record.spoken_ms[-1], MS_PER_CHARACTER * len(record.planned[-1]))
         self._is_block_open = False
-
-    def _spoken(self, number: int, pcm: bytes) -> None:
-        known = self._known(number)
-        if known is None:
-            return
-        duration_ms = len(pcm) / self._bytes_per_ms
-        known.came_ms += duration_ms
-        if known.record.spoken_ms:
-            known.record.spoken_ms[-1] += duration_ms
 
     def _passed(self, output: OutputEvent) -> None:
         """Note what tells the end of an answer from the end of its stream."""
@@ -310,8 +308,8 @@ def text_of(record: TurnRecord, came_ms: float) -> str:
 
 def rest_of(record: TurnRecord) -> list[str]:
     """Return the planned texts, or parts of them, that the service has not confirmed; none where it says something else than planned."""
-    confirmed, left = normalised("".join(record.final)), []
-    if not normalised("".join(record.planned)).startswith(confirmed):
+    confirmed, left = normalised("".join(record.final)) if record.final else "", []
+    if confirmed and not normalised("".join(record.planned)).startswith(confirmed):
         return []
     skip, spoken = len(confirmed), len(record.planned)
     while record.is_speaking and spoken and not record.spoken_ms[spoken - 1]:

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.sqlite import SqliteDatabase
+from storage.errors import StorageError
+from storage.sqlite import WAITING, SqliteDatabase
+from storage.sqlite_line import WriteLine
 from storage.workers import BoundedPool
 
 START = datetime(2030, 1, 16, 15, 0, tzinfo=UTC)
@@ -30,14 +33,23 @@ class LoopTime:
 
 
 class NoThreads(BoundedPool):
-    """Runs calls at once: threads know nothing of the loop's time."""
+    """Runs calls soon, in the loop's own thread: others know nothing of its time."""
 
-    async def run[T](self, call: Callable[[], T]) -> T:
-        await asyncio.sleep(0)
-        return call()
+    def submit[T](self, call: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(call())
+            except StorageError as error:
+                future.set_exception(error)
+
+        asyncio.get_running_loop().call_soon(run)
+        return future
 
 
 def open_database() -> SqliteDatabase:
     database = SqliteDatabase(":memory:", clock=LoopTime().seconds)
     database._writer = database._readers = NoThreads("none", 1, 1)
+    database._line = WriteLine(database._writer, database._write_group, WAITING)
     return database

@@ -32,13 +32,16 @@ class WrittenConversation(Conversation):
         effects = super().give(given)
         for effect in effects:
             if isinstance(effect, Emit):
-                self.write(self.transcript.take(effect.event, self.at, self.now))
+                self.take(effect.event)
         return effects
 
     def take(self, *events: SessionEvent) -> None:
         """Tell the transcript alone something."""
         for event in events:
-            self.write(self.transcript.take(event, self.at, self.now))
+            if isinstance(event, SpeechChunk):
+                self.transcript.spoken(event)
+            else:
+                self.write(self.transcript.take(event, self.at, self.now))
 
     def listen(self, seconds: float) -> None:
         """Let the time pass, with a listener who takes what is ready."""
