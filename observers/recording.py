@@ -166,10 +166,8 @@ class RecordingDesk:
 
     def pump(self) -> None:
         """Hand over to the store what is due."""
-        now = self._clock()
         for job in tuple(self._jobs):
-            if not job.is_waited_for:
-                self._next_step(job, now)
+            self._next_step(job)
 
     async def _work_often(self) -> None:
         while not self._ends.is_set():
@@ -178,8 +176,7 @@ class RecordingDesk:
                 await self._pause(WORK_SECONDS / len(jobs))
                 if not job.reel.is_over:
                     await self._work_on(job.reel)
-                if not job.is_waited_for:
-                    self._next_step(job, self._clock())
+                self._next_step(job)
             if not jobs:
                 await self._pause(WORK_SECONDS)
         while any(not job.reel.is_over for job in self._jobs):
@@ -210,9 +207,11 @@ class RecordingDesk:
         self._counters.add("recording_process_lost")
         log.error("recording.process_lost", reason=reason, recordings=len(lost))
 
-    def _next_step(self, job: _Job, now: float) -> None:
-        """Hand over a part of a recording, or its end."""
-        reel, waiting = job.reel, job.reel.waiting_bytes
+    def _next_step(self, job: _Job) -> None:
+        """Hand over a part of a recording, or its end, if something is due and nothing is on its way."""
+        if job.is_waited_for or job not in self._jobs:
+            return
+        reel, waiting, now = job.reel, job.reel.waiting_bytes, self._clock()
         if waiting and (reel.is_over or waiting >= PART_BYTES or now - job.stored_at >= self._order.part_seconds):
             job.stored_at = now
             part = reel.take()

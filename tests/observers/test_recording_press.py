@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from observers import recording
 from observers.recording import Order, RecordingDesk
 from observers.recording_encoders import choose_studio
 from observers.recording_press import PressFailed, ProcessPress
@@ -19,7 +21,7 @@ from observers.recording_wire import LENGTH, Made, Task, pack_made, pack_task, r
 from session.events import EndReason, SessionEnded
 from storage.object_folder import FolderStore
 from storage.object_links import LinkSigner
-from storage.recordings import Figures, Interruption, RecordingFormat, Recordings, RecordingState
+from storage.recordings import Figures, Interruption, Recording, RecordingFormat, Recordings, RecordingState
 from telemetry.counters import Counters
 from tests.observers.recorded_calls import CALLER as CALLER_CODE
 from tests.observers.recorded_calls import CODES, Call, Desk, NearPress, channels, label
@@ -140,9 +142,9 @@ async def test_where_no_process_can_be_started_conversations_go_on_without_recor
     call = Call(desk, (8_000, 8_000))
     await call.run(1.0)
     await desk.end(call.tape)
-    (recording,) = await desk.recordings.of_session("s1")
+    (recorded,) = await desk.recordings.of_session("s1")
 
-    assert recording.state is RecordingState.FAILED
+    assert recorded.state is RecordingState.FAILED
 
 
 async def test_the_end_encodes_and_stores_what_is_on_the_tapes(store: FolderStore, press: ProcessPress) -> None:
@@ -156,10 +158,40 @@ async def test_the_end_encodes_and_stores_what_is_on_the_tapes(store: FolderStor
         now.append(101.0 + second)
         tape.on_caller_audio(bytes([1, 0]) * 24_000, now[-1])
     await desk.aclose()
-    (recording,) = await recordings.of_session("s1")
+    (recorded,) = await recordings.of_session("s1")
 
-    assert (recording.state, recording.reason) == (RecordingState.COMPLETE, EndReason.SERVER_LEAVING.value)
-    assert (recording.figures.samples, recording.figures.caller_samples) == (5 * 24_000, 5 * 24_000)
+    assert (recorded.state, recorded.reason) == (RecordingState.COMPLETE, EndReason.SERVER_LEAVING.value)
+    assert (recorded.figures.samples, recorded.figures.caller_samples) == (5 * 24_000, 5 * 24_000)
+
+
+class SlowRecordings(Recordings):
+    """Takes longer to write what is known of a recording than it takes until its turn comes again."""
+
+    async def write(self, one: Recording) -> None:
+        await asyncio.sleep(0.1)
+        await super().write(one)
+
+
+async def test_recordings_that_end_while_others_go_on_are_completed_once(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "WORK_SECONDS", 0.05)
+    counters = Counters()
+    desk = RecordingDesk(SlowRecordings(store), NearPress(choose_studio(RecordingFormat.WAV)), Order(None, 8, 0.1), counters)
+    await desk.start()
+    tapes = [desk.attend(label(f"s{number}")) for number in range(8)]
+    for tape in tapes[:-1]:
+        assert tape is not None
+        tape.on_caller_audio(bytes([1, 0]) * 2_400, time.monotonic())
+        tape.on_event(SessionEnded(EndReason.CLIENT))
+    async with asyncio.timeout(20):
+        while desk.live > 1:
+            await desk._backlog.written()
+            await asyncio.sleep(0.01)
+    later = desk.attend(label("later"))  # there is room again, and the store is asked for what comes
+    await desk.aclose()
+
+    assert later is not None
+    assert counters.read()["recording_completed"] == 9
+    assert "recording_part_lost" not in counters.read()
 
 
 async def test_what_the_store_refuses_is_forgotten_by_the_process_too(store: FolderStore) -> None:
