@@ -29,8 +29,8 @@ from telemetry.counters import Counters
 
 log = structlog.get_logger()
 
-WORK_SECONDS: Final = 1.0
-"""How often what is on each of the tapes is encoded, one after the other in this time: all at once would be in the way of conversations."""
+WORK_SECONDS: Final = 0.5
+"""How often what is on the tapes is encoded."""
 STORE_SECONDS: Final = 30.0
 """A store that takes longer for a part counts as away; the last step of S3 copies a whole recording."""
 PART_BYTES: Final = 512 * 1024
@@ -166,26 +166,20 @@ class RecordingDesk:
 
     def pump(self) -> None:
         """Hand over to the store what is due."""
+        now = self._clock()
         for job in tuple(self._jobs):
-            self._next_step(job)
+            if not job.is_waited_for:
+                self._next_step(job, now)
 
     async def _work_often(self) -> None:
         while not self._ends.is_set():
-            jobs = tuple(self._jobs)
-            for job in jobs:
-                await self._pause(WORK_SECONDS / len(jobs))
-                if not job.reel.is_over:
-                    await self._work_on(job.reel)
-                self._next_step(job)
-            if not jobs:
-                await self._pause(WORK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WORK_SECONDS):
+                    await self._ends.wait()
+            await self.work()
+            self.pump()
         while any(not job.reel.is_over for job in self._jobs):
             await self.work()
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ends.wait()
 
     async def _work_on(self, reel: Reel) -> None:
         forgotten, self._given_up = tuple(self._given_up), []
@@ -207,11 +201,9 @@ class RecordingDesk:
         self._counters.add("recording_process_lost")
         log.error("recording.process_lost", reason=reason, recordings=len(lost))
 
-    def _next_step(self, job: _Job) -> None:
-        """Hand over a part of a recording, or its end, if something is due and nothing is on its way."""
-        if job.is_waited_for or job not in self._jobs:
-            return
-        reel, waiting, now = job.reel, job.reel.waiting_bytes, self._clock()
+    def _next_step(self, job: _Job, now: float) -> None:
+        """Hand over a part of a recording, or its end."""
+        reel, waiting = job.reel, job.reel.waiting_bytes
         if waiting and (reel.is_over or waiting >= PART_BYTES or now - job.stored_at >= self._order.part_seconds):
             job.stored_at = now
             part = reel.take()
