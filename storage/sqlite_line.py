@@ -66,12 +66,19 @@ class WriteLine:
         with self._lock:
             if len(self._line) >= self._limit:
                 raise StorageUnavailable("too many calls wait for the store")
-            if not self._is_writing:
-                self._pool.submit(self._write_all)
-                self._is_writing = True
             self._line.append(waiting)
+            is_first, self._is_writing = not self._is_writing, True
+        if is_first:
+            loop.call_soon(self._begin)  # with those who come in the same turn of the loop
         result: T = await waiting.done
         return result
+
+    def _begin(self) -> None:
+        try:
+            self._pool.submit(self._write_all)
+        except StorageUnavailable as error:
+            while group := self._next_group():
+                _settle(group, [Outcome(error=error)] * len(group))
 
     def _write_all(self) -> None:
         while group := self._next_group():

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from observers import backlog
-from observers.conversations import ConversationObserver, ConversationRecords
+from observers.conversations import AT_ONCE, BATCH, ConversationObserver, ConversationRecords
 from s2s.events import Role, Stage
 from session.events import EndReason, SessionEnded, SpeechEnded, SpeechStarted, ToolFinished, ToolStarted, TranscriptUpdated
 from session.interfaces import AudioAttendance
@@ -74,7 +74,8 @@ async def test_turns_are_stored_in_order_with_their_conversation(store: Store) -
     records = ConversationRecords(store, counters)
     attendance: AudioAttendance = records
     observer = attended(records)
-    for number in range(1, 31):
+    numbers = range(1, 2 * BATCH + 2)
+    for number in numbers:
         observer.on_event(user_says(number, f"w{number}"))
     records.start()
     await records.backlog.written()
@@ -82,11 +83,36 @@ async def test_turns_are_stored_in_order_with_their_conversation(store: Store) -
     stored = await store.get("eva", "s1")
 
     assert attendance is records
-    assert await store.said() == [f"w{number}" for number in range(1, 31)]
+    assert await store.said() == [f"w{number}" for number in numbers]
     assert stored is not None
-    assert (stored.assistant, stored.language, stored.started_at, stored.last_turn) == ("carlos", "es", LABEL.began_at, 30)
-    assert counters.read()["conversation_turn_written"] == 30
+    assert (stored.assistant, stored.language, stored.started_at, stored.last_turn) == ("carlos", "es", LABEL.began_at, len(numbers))
+    assert counters.read()["conversation_turn_written"] == len(numbers)
     assert store.asked == 3
+
+
+async def test_many_conversations_leave_room_for_other_requests(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, most = set[str](), 0
+    add = Store.add
+
+    async def counted(self: Store, conversation: Conversation, turns: Sequence[Turn]) -> None:
+        nonlocal most
+        under_way.add(conversation.conversation_id)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0)
+        await add(self, conversation, turns)
+        under_way.remove(conversation.conversation_id)
+
+    monkeypatch.setattr(Store, "add", counted)
+    counters = Counters()
+    records = ConversationRecords(store, counters)
+    for number in range(BATCH):
+        attended(records, replace(LABEL, session_id=f"s{number}")).on_event(user_says(1, "Hola."))
+    records.start()
+    await records.backlog.written()
+    await records.aclose()
+
+    assert counters.read()["conversation_turn_written"] == BATCH
+    assert most == AT_ONCE
 
 
 @pytest.mark.req("S1-28")
