@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ from scripts.upkeep.lock import is_lock
 from scripts.upkeep.shapes import ACTIVE, Difference, Drift, IndexState, TableState
 from scripts.upkeep.store import NotThisStore, Scanned
 from storage import sqlite_records as records
-from storage.conditions import Update
 from storage.errors import StorageUnavailable
 from storage.sqlite import SqliteDatabase
-from storage.table import Change, Key, Put
+from storage.table import Key, Put
 from storage.tables import Index, TableDefinition
 from storage.values import decode_item
 
@@ -94,8 +93,7 @@ class SqliteStore:
 
     async def put_back(self, definition: TableDefinition, wire: dict[str, Any]) -> None:
         """Write a record, whatever is there."""
-        put = Put(decode_item(wire))
-        await self._database.write(lambda connection: records.apply(connection, definition, (put,)))
+        await self._database.write(records.Writes(definition, (Put(decode_item(wire)),)))
 
     async def back_up(self, definition: TableDefinition, name: str) -> str:
         """Refuse: a file has no service that keeps copies."""
@@ -116,21 +114,17 @@ class SqliteStore:
         after: Key | None = None
         while True:
             page = await self.scan(definition, after, _PAGE)
-            again = tuple(_as_it_is(definition, wire) for wire in page.wires)
-            await self._database.write(partial(_apply, definition, again))
+            keys = tuple(Key(wire[definition.partition]["S"], wire[definition.sort]["S"]) for wire in page.wires)
+            await self._database.write(partial(_write_again, definition, keys))
             after = page.after
             if after is None:
                 return
             await asyncio.sleep(0)
 
 
-def _as_it_is(definition: TableDefinition, wire: Mapping[str, Any]) -> Change:
-    return Change(Key(wire[definition.partition]["S"], wire[definition.sort]["S"]), Update())
-
-
-def _apply(definition: TableDefinition, changes: tuple[Change, ...], connection: sqlite3.Connection) -> None:
-    present = [change for change in changes if records.read(connection, definition, change.key) is not None]
-    records.apply(connection, definition, tuple(present))
+def _write_again(definition: TableDefinition, keys: Sequence[Key], connection: sqlite3.Connection) -> None:
+    items = [item for key in keys if (item := records.read(connection, definition, key)) is not None]
+    records.apply(connection, [records.Writes(definition, tuple(map(Put, items)))])
 
 
 def _missing(connection: sqlite3.Connection, values: dict[str, Any], index: Index) -> int:
