@@ -37,15 +37,39 @@ SELECT r.body, {sort}, r.pk, r.sk FROM {source}
 WHERE {scope} AND {sort} BETWEEN :low AND :high AND (r.expires_at IS NULL OR r.expires_at > :now) {after}
 ORDER BY {sort} {order}, r.pk {order}, r.sk {order} LIMIT :limit
 """
-_READ = 'SELECT "table", pk, sk, body FROM records WHERE ("table", pk, sk) IN (VALUES {})'
-_UNLIST = 'DELETE FROM entries WHERE ("table", pk, sk) IN (VALUES {})'
-_REMOVE = 'DELETE FROM records WHERE ("table", pk, sk) IN (VALUES {})'
-_WRITE = "INSERT OR REPLACE INTO records VALUES {}"
-_LIST = "INSERT INTO entries VALUES {}"
-ROWS = 150
-"""Rows of one statement: of six values at most, and 999 could be bound before SQLite 3.32 (SQLite documentation, "Limits")."""
 _HIGHEST = "\U0010ffff"
 """Sorts after every text that a sort key can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Many:
+    """A statement about many rows."""
+
+    beginning: str
+    row: str
+    between: str
+
+    def text(self, rows: int) -> str:
+        """Return it for so many rows."""
+        return self.beginning + self.between.join([self.row] * rows)
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[str | int | None, ...]]) -> list[tuple[str, ...]]:
+        """Run it with the values of some rows, as many of them at once as any SQLite takes; return what it finds."""
+        found: list[tuple[str, ...]] = []
+        for at in range(0, len(rows), ROWS):
+            some = rows[at : at + ROWS]
+            found += connection.execute(self.text(len(some)), [value for row in some for value in row])
+        return found
+
+
+_PLACE = '("table" = ? AND pk = ? AND sk = ?)'
+_READ = _Many('SELECT "table", pk, sk, body FROM records WHERE ', _PLACE, " OR ")  # SQLite finds no index for IN (VALUES ...)
+_UNLIST = _Many("DELETE FROM entries WHERE ", _PLACE, " OR ")
+_REMOVE = _Many("DELETE FROM records WHERE ", _PLACE, " OR ")
+_WRITE = _Many("INSERT OR REPLACE INTO records VALUES ", "(?, ?, ?, ?, ?)", ", ")
+_LIST = _Many("INSERT INTO entries VALUES ", "(?, ?, ?, ?, ?, ?)", ", ")
+ROWS = 150
+"""Rows of one statement: of six values at most, and 999 could be bound before SQLite 3.32 (SQLite documentation, "Limits")."""
 
 type Place = tuple[str, str, str]
 """Table, partition and sort key."""
@@ -108,13 +132,13 @@ def apply(connection: sqlite3.Connection, given: Sequence[Writes]) -> list[Outco
 def _apply(connection: sqlite3.Connection, planned: Sequence[_Planned]) -> list[Outcome]:
     """Do what concerns different records."""
     needed = [place for one in planned for write, place in zip(one.given.writes, one.places, strict=True) if _depends(write)]
-    before = {(table, pk, sk): decode_item(orjson.loads(body)) for table, pk, sk, body in _many(connection, _READ, needed)}
+    before = {(table, pk, sk): decode_item(orjson.loads(body)) for table, pk, sk, body in _READ.run(connection, needed)}
     rows = _Rows()
     outcomes = [rows.plan(one, before) for one in planned]
-    _many(connection, _UNLIST, rows.unlisted)
-    _many(connection, _REMOVE, rows.removed)
-    _many(connection, _WRITE, rows.written)
-    _many(connection, _LIST, rows.listed)
+    _UNLIST.run(connection, rows.unlisted)
+    _REMOVE.run(connection, rows.removed)
+    _WRITE.run(connection, rows.written)
+    _LIST.run(connection, rows.listed)
     return outcomes
 
 
@@ -157,16 +181,6 @@ class _Rows:
         self.written.append((*place, orjson.dumps(encode_item(item)).decode(), expires if isinstance(expires, int) else None))
         table, pk, sk = place
         self.listed += [(table, *entry, pk, sk) for entry in new - old]
-
-
-def _many(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[str | int | None, ...]]) -> list[tuple[str, ...]]:
-    """Run a statement with rows of values, as many of them at once as any SQLite takes; return what it finds."""
-    found: list[tuple[str, ...]] = []
-    for at in range(0, len(rows), ROWS):
-        some = rows[at : at + ROWS]
-        places = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
-        found += connection.execute(statement.format(places), [value for row in some for value in row])
-    return found
 
 
 def select(connection: sqlite3.Connection, definition: TableDefinition, query: Query, now: float) -> Page:

@@ -140,3 +140,25 @@ async def test_all_who_wait_for_a_locked_database_are_told_at_once(tmp_path: Pat
 
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
     assert 1 <= tries.count("BEGIN IMMEDIATE") <= 2  # each waits for the lock: the first may have begun before the others came
+
+
+async def test_no_write_looks_at_every_record_there_is(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "plans.sqlite3")
+    table = database.table(DEFINITION)
+    await table.create()
+    told: list[str] = []
+    await database.write(lambda connection: connection.set_trace_callback(told.append))
+    await table.transact([Put({"PK": str(number), "SK": "x", "owner": "x"}, Absent("PK")) for number in range(60)])
+    await table.transact([Change(Key(str(number), "x"), Update(set={"owner": "y"})) for number in range(60)])
+    await table.transact([Delete(Key(str(number), "x")) for number in range(60)])
+    statements = [statement for statement in told if statement.startswith(("SELECT", "DELETE"))]
+
+    def plan(connection: sqlite3.Connection) -> list[str]:
+        return [row[3] for statement in statements for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+
+    plans = await database.read(plan)
+    await database.aclose()
+
+    assert len(statements) == 5
+    assert any("SEARCH" in line for line in plans)
+    assert [line for line in plans if "SCAN" in line] == []
