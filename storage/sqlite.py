@@ -10,15 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import overload
 
 from storage import sqlite_records as records
 from storage.conditions import Condition, Update
 from storage.errors import InvalidRequest, StorageError, StorageUnavailable, TableMissing
-from storage.sqlite_line import Job, WriteLine
-from storage.sqlite_records import Outcome, Writes
+from storage.sqlite_line import Job, Outcome, WriteLine
 from storage.table import MAX_TRANSACTION, Change, Delete, Key, Page, Put, Query, Write
 from storage.tables import TableDefinition
 from storage.values import Item
@@ -67,14 +64,8 @@ class SqliteDatabase:
         """
         return await self._readers.run(partial(self._guarded, job))
 
-    @overload
-    async def write(self, job: Writes) -> list[Item | None]: ...
-
-    @overload
-    async def write[T](self, job: Callable[[sqlite3.Connection], T]) -> T: ...
-
-    async def write(self, job: Job[object]) -> object:
-        """Run a job in a transaction, writes together with others that wait: all of it is kept, or nothing.
+    async def write[T](self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job in a transaction, alone or with others that wait: all of it is kept, or nothing.
 
         Raises:
             StorageUnavailable: locked, damaged, full, or too many wait.
@@ -93,24 +84,18 @@ class SqliteDatabase:
             self._connections.pop().close()
 
     def _write_group(self, jobs: Sequence[Job[object]]) -> list[Outcome]:
-        """Do all writes that follow each other in one transaction, and anything else in one of its own."""
-        outcomes: list[Outcome] = []
-        for kind, some in groupby(jobs, type):
-            same = list(some)
-            outcomes += self._commit(same) if kind is Writes else [outcome for job in same for outcome in self._commit([job])]
-        return outcomes
-
-    def _commit(self, jobs: Sequence[Job[object]]) -> list[Outcome]:
+        """Commit jobs together; if one fails when it has written something, each for itself."""
         try:
             return self._guarded(partial(self._transaction, jobs))
+        except _TornError:
+            return [outcome for job in jobs for outcome in self._write_group([job])]
         except Exception as error:  # noqa: BLE001 - whoever waits for the job gets it
             return [Outcome(error=error)] * len(jobs)
 
     def _transaction(self, jobs: Sequence[Job[object]], connection: sqlite3.Connection) -> list[Outcome]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            writes = [job for job in jobs if isinstance(job, Writes)]
-            outcomes = records.apply(connection, writes) + [Outcome(job(connection)) for job in jobs if not isinstance(job, Writes)]
+            outcomes = [Outcome(jobs[0](connection))] if len(jobs) == 1 else [_attempt(job, connection) for job in jobs]
             if self.clock() >= self._next_sweep:
                 records.sweep(connection, self.clock())
                 self._next_sweep = self.clock() + SWEEP_SECONDS
@@ -227,14 +212,12 @@ class SqliteTable:
         def insert(connection: sqlite3.Connection) -> bool:
             return connection.execute("INSERT OR IGNORE INTO tables VALUES (?)", (self._definition.name,)).rowcount == 1
 
-        is_new = await self._database.write(insert)
-        self._known.set()
-        return is_new
+        return await self._database.write(insert)
 
     async def ping(self) -> None:
         """Read something that is not there, and see that writing is possible: while another process holds the file, no tool works."""
         await self.get(Key.twice("PING"))
-        await self._write(())
+        await self._database.write(lambda _: None)
 
     async def _read[T](self, job: Callable[[sqlite3.Connection], T]) -> T:
         def run(connection: sqlite3.Connection) -> T:
@@ -244,9 +227,11 @@ class SqliteTable:
         return await self._database.read(run)
 
     async def _write(self, writes: tuple[Write, ...]) -> list[Item | None]:
-        if not self._known.is_set():
-            await self._database.read(self._require)
-        return await self._database.write(Writes(self._definition, writes))
+        def run(connection: sqlite3.Connection) -> list[Item | None]:
+            self._require(connection)
+            return records.apply(connection, self._definition, writes)
+
+        return await self._database.write(run)
 
     def _require(self, connection: sqlite3.Connection) -> None:
         if self._known.is_set():
@@ -254,6 +239,23 @@ class SqliteTable:
         if connection.execute("SELECT 1 FROM tables WHERE name = ?", (self._definition.name,)).fetchone() is None:
             raise TableMissing(f"there is no table {self._definition.name}")
         self._known.set()
+
+
+class _TornError(Exception):
+    """A job of a group has written something and failed."""
+
+
+def _attempt(job: Job[object], connection: sqlite3.Connection) -> Outcome:
+    """Do one job of a group."""
+    before = connection.total_changes
+    try:
+        return Outcome(job(connection))
+    except StorageError as error:
+        if connection.total_changes == before:
+            return Outcome(error=error)
+        raise _TornError from error
+    except Exception as error:
+        raise _TornError from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -13,14 +13,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from storage.errors import StorageUnavailable
-from storage.sqlite_records import Outcome, Writes
 from storage.workers import BoundedPool
 
 GROUP: Final = 32
 """Jobs that are written together at most: whoever comes next waits for them."""
 
-type Job[T] = Callable[[sqlite3.Connection], T] | Writes
-"""The result of writes is the list of records that they leave."""
+type Job[T] = Callable[[sqlite3.Connection], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended."""
+
+    result: object = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +55,7 @@ class WriteLine:
         self._line: deque[_Waiting] = deque()
         self._is_writing = False
 
-    async def run(self, job: Job[Any]) -> Any:
+    async def run[T](self, job: Job[T]) -> T:
         """Run a job in a transaction and return its result.
 
         Raises:
@@ -64,7 +70,8 @@ class WriteLine:
             is_first, self._is_writing = not self._is_writing, True
         if is_first:
             loop.call_soon(self._begin)  # with those who come in the same turn of the loop
-        return await waiting.done
+        result: T = await waiting.done
+        return result
 
     def _begin(self) -> None:
         try:

@@ -5,8 +5,7 @@ SQLite as in DynamoDB, so both order sort keys alike.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from decimal import Decimal
 
 import orjson
@@ -41,66 +40,6 @@ _HIGHEST = "\U0010ffff"
 """Sorts after every text that a sort key can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Many:
-    """A statement about many rows."""
-
-    beginning: str
-    row: str
-    between: str
-
-    def text(self, rows: int) -> str:
-        """Return it for so many rows."""
-        return self.beginning + self.between.join([self.row] * rows)
-
-    def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[str | int | None, ...]]) -> list[tuple[str, ...]]:
-        """Run it with the values of some rows, as many of them at once as any SQLite takes; return what it finds."""
-        found: list[tuple[str, ...]] = []
-        for at in range(0, len(rows), ROWS):
-            some = rows[at : at + ROWS]
-            found += connection.execute(self.text(len(some)), [value for row in some for value in row])
-        return found
-
-
-_PLACE = '("table" = ? AND pk = ? AND sk = ?)'
-_READ = _Many('SELECT "table", pk, sk, body FROM records WHERE ', _PLACE, " OR ")  # SQLite finds no index for IN (VALUES ...)
-_UNLIST = _Many("DELETE FROM entries WHERE ", _PLACE, " OR ")
-_REMOVE = _Many("DELETE FROM records WHERE ", _PLACE, " OR ")
-_WRITE = _Many("INSERT OR REPLACE INTO records VALUES ", "(?, ?, ?, ?, ?)", ", ")
-_LIST = _Many("INSERT INTO entries VALUES ", "(?, ?, ?, ?, ?, ?)", ", ")
-ROWS = 150
-"""Rows of one statement: of six values at most, and 999 could be bound before SQLite 3.32 (SQLite documentation, "Limits")."""
-
-type Place = tuple[str, str, str]
-"""Table, partition and sort key."""
-type _Entry = tuple[str, str, str]
-"""Index, partition and sort key in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Writes:
-    """All writes of one transaction, each on another record of the table."""
-
-    definition: TableDefinition
-    writes: tuple[Write, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How something that was to be done in a transaction ended."""
-
-    result: object = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """Writes, and which records they are about."""
-
-    given: Writes
-    places: list[Place]
-
-
 def read(connection: sqlite3.Connection, definition: TableDefinition, key: Key, now: float | None = None) -> dict[str, Value] | None:
     """Return a record, or None; with `now`, one that has expired counts as gone."""
     row = connection.execute(
@@ -111,76 +50,23 @@ def read(connection: sqlite3.Connection, definition: TableDefinition, key: Key, 
     return decode_item(orjson.loads(row[0]))
 
 
-def apply(connection: sqlite3.Connection, given: Sequence[Writes]) -> list[Outcome]:
-    """Do one after the other inside the open transaction, each whole or not at all; the result is the records that its writes leave.
+def apply(connection: sqlite3.Connection, definition: TableDefinition, writes: tuple[Write, ...]) -> list[Item | None]:
+    """Do all writes inside the open transaction and return the record that each leaves.
 
-    Statements are few, whatever there is to write: each gives the interpreter away and takes it back from the event loop.
+    Raises:
+        ConditionFailed: the caller has to roll back.
     """
-    outcomes: list[Outcome] = []
-    together: list[_Planned] = []
-    taken: set[Place] = set()
-    for one in given:
-        places = [(one.definition.name, *_key(one.definition, write)) for write in one.writes]
-        if not taken.isdisjoint(places):
-            outcomes += _apply(connection, together)
-            together, taken = [], set()
-        together.append(_Planned(one, places))
-        taken.update(places)
-    return outcomes + _apply(connection, together)
-
-
-def _apply(connection: sqlite3.Connection, planned: Sequence[_Planned]) -> list[Outcome]:
-    """Do what concerns different records."""
-    needed = [place for one in planned for write, place in zip(one.given.writes, one.places, strict=True) if _depends(write)]
-    before = {(table, pk, sk): decode_item(orjson.loads(body)) for table, pk, sk, body in _READ.run(connection, needed)}
-    rows = _Rows()
-    outcomes = [rows.plan(one, before) for one in planned]
-    _UNLIST.run(connection, rows.unlisted)
-    _REMOVE.run(connection, rows.removed)
-    _WRITE.run(connection, rows.written)
-    _LIST.run(connection, rows.listed)
-    return outcomes
-
-
-@dataclass(slots=True)
-class _Rows:
-    """What is to be done to the tables."""
-
-    unlisted: list[Place] = field(default_factory=list)
-    removed: list[Place] = field(default_factory=list)
-    written: list[tuple[str, str, str, str, int | None]] = field(default_factory=list)
-    listed: list[tuple[str, str, str, str, str, str]] = field(default_factory=list)
-
-    def plan(self, planned: _Planned, before: Mapping[Place, Item]) -> Outcome:
-        """Take what one transaction does; nothing of it if it cannot be done."""
-        definition, writes = planned.given.definition, planned.given.writes
-        old = [before.get(place) for place in planned.places]
-        if failed := tuple(at for at, (write, item) in enumerate(zip(writes, old, strict=True)) if not holds(write.condition, item)):
-            return Outcome(error=ConditionFailed(failed))
-        own = _Rows()
-        try:
-            new = [_result(definition, write, item) for write, item in zip(writes, old, strict=True)]
-            for write, place, was, item in zip(writes, planned.places, old, new, strict=True):
-                own.add(definition, place, _entries(definition, was) if _depends(write) else None, item)
-        except InvalidRequest as error:
-            return Outcome(error=error)
-        for name in ("unlisted", "removed", "written", "listed"):
-            getattr(self, name).extend(getattr(own, name))
-        return Outcome(new)
-
-    def add(self, definition: TableDefinition, place: Place, old: set[_Entry] | None, item: Item | None) -> None:
-        """Take what becomes of one record; `old` is None where nobody knows which index entries it has."""
-        new = _entries(definition, item)
-        if old is None or not old <= new:
-            self.unlisted.append(place)
-            old = set()
-        if item is None:
-            self.removed.append(place)
-            return
-        expires = item.get(definition.ttl_attribute)
-        self.written.append((*place, orjson.dumps(encode_item(item)).decode(), expires if isinstance(expires, int) else None))
-        table, pk, sk = place
-        self.listed += [(table, *entry, pk, sk) for entry in new - old]
+    before = [read(connection, definition, key_of(definition, write)) if _depends(write) else None for write in writes]
+    failed = tuple(at for at, (write, item) in enumerate(zip(writes, before, strict=True)) if not holds(write.condition, item))
+    if failed:
+        raise ConditionFailed(failed)
+    after = [_result(definition, write, item) for write, item in zip(writes, before, strict=True)]
+    for write, old, new in zip(writes, before, after, strict=True):
+        key = key_of(definition, write)
+        place = (definition.name, key.partition, key.sort)
+        _index(connection, place, _entries(definition, old) if _depends(write) else None, _entries(definition, new))
+        _store(connection, definition, place, new)
+    return after
 
 
 def select(connection: sqlite3.Connection, definition: TableDefinition, query: Query, now: float) -> Page:
@@ -228,11 +114,6 @@ def key_of(definition: TableDefinition, write: Write) -> Key:
     return write.key
 
 
-def _key(definition: TableDefinition, write: Write) -> tuple[str, str]:
-    key = key_of(definition, write)
-    return key.partition, key.sort
-
-
 def changed(definition: TableDefinition, item: Item | None, key: Key, update: Update) -> dict[str, Value]:
     """Return a record after an update."""
     record: dict[str, Value] = dict(item) if item is not None else {definition.partition: key.partition, definition.sort: key.sort}
@@ -262,12 +143,36 @@ def _depends(write: Write) -> bool:
     return write.condition is not None or isinstance(write, Change)
 
 
-def _entries(definition: TableDefinition, item: Item | None) -> set[_Entry]:
+def _entries(definition: TableDefinition, item: Item | None) -> set[tuple[str, str, str]]:
     """Return index, partition and sort key of each entry that a record has."""
     if item is None:
         return set()
     has = [index for index in definition.indexes if index.partition in item and (index.sort is None or index.sort in item)]
     return {(index.name, _text(item, index.partition), _text(item, index.sort) if index.sort else "") for index in has}
+
+
+def _index(
+    connection: sqlite3.Connection, place: tuple[str, str, str], old: set[tuple[str, str, str]] | None, new: set[tuple[str, str, str]]
+) -> None:
+    """Bring a record's index entries up to date; `old` is None where nobody knows which there are."""
+    if old is None or not old <= new:
+        connection.execute('DELETE FROM entries WHERE "table" = ? AND pk = ? AND sk = ?', place)
+        old = set()
+    table, pk, sk = place
+    if missing := [value for entry in new - old for value in (table, *entry, pk, sk)]:
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * (len(missing) // 6))
+        connection.execute(f"INSERT INTO entries VALUES {rows}", missing)  # noqa: S608 - values are bound
+
+
+def _store(connection: sqlite3.Connection, definition: TableDefinition, place: tuple[str, str, str], item: Item | None) -> None:
+    if item is None:
+        connection.execute('DELETE FROM records WHERE "table" = ? AND pk = ? AND sk = ?', place)
+        return
+    expires = item.get(definition.ttl_attribute)
+    body = orjson.dumps(encode_item(item)).decode()
+    connection.execute(
+        "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", (*place, body, expires if isinstance(expires, int) else None)
+    )
 
 
 def _position(definition: TableDefinition, query: Query, item: Item) -> Mapping[str, str]:

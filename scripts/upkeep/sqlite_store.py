@@ -93,7 +93,8 @@ class SqliteStore:
 
     async def put_back(self, definition: TableDefinition, wire: dict[str, Any]) -> None:
         """Write a record, whatever is there."""
-        await self._database.write(records.Writes(definition, (Put(decode_item(wire)),)))
+        put = Put(decode_item(wire))
+        await self._database.write(lambda connection: records.apply(connection, definition, (put,)))
 
     async def back_up(self, definition: TableDefinition, name: str) -> str:
         """Refuse: a file has no service that keeps copies."""
@@ -124,7 +125,7 @@ class SqliteStore:
 
 def _write_again(definition: TableDefinition, keys: Sequence[Key], connection: sqlite3.Connection) -> None:
     items = [item for key in keys if (item := records.read(connection, definition, key)) is not None]
-    records.apply(connection, [records.Writes(definition, tuple(map(Put, items)))])
+    records.apply(connection, definition, tuple(map(Put, items)))
 
 
 def _missing(connection: sqlite3.Connection, values: dict[str, Any], index: Index) -> int:
