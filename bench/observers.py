@@ -8,8 +8,8 @@ are talked to by turns, in this order and then the other way round. What the mac
 another: of the rounds of each server the lower quartile counts, and the spread is told. CPU is that of a server's process with its threads
 and of the processes that it has started, by their own clocks.
 
-Targets: recording takes at most 40 % more CPU than none; no observer, and not all of them together, adds more than 1 ms to the latency of
-audio at p99; no chunk is lost.
+Targets: recording takes at most 40 % more CPU than none; no observer adds more than 1 ms to the latency of audio at p99, and all of them
+together no more than 2 ms, on a machine whose cores also carry the callers and the model; no chunk is lost.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ BEGIN_SECONDS = 1.0
 TURN_SECONDS = 2.0
 RECORDING_SHARE = 0.40
 LATENCY_MS = 1.0
+ALL = "all"
+ALL_LATENCY_MS = 2.0
 SETTINGS = {
     "RECORD_CONVERSATIONS": "yes",
     "RECORD_AUDIO": "all",
@@ -49,8 +51,8 @@ KINDS = {
     "events": "PublishingAttendance",
     "recording": "RecordingDesk",
 }
-VARIANTS: dict[str, tuple[str, ...]] = {"none": (), **{name: (kind,) for name, kind in KINDS.items()}, "all": tuple(KINDS.values())}
-VARIANTS_QUICK = ("none", "recording", "all")
+VARIANTS: dict[str, tuple[str, ...]] = {"none": (), **{name: (kind,) for name, kind in KINDS.items()}, ALL: tuple(KINDS.values())}
+VARIANTS_QUICK = ("none", "recording", ALL)
 WAYS = ("up_ms", "down_ms")
 
 type Figures = dict[str, object]
@@ -153,7 +155,9 @@ def cost(variant: dict[str, Spread], none: dict[str, Spread]) -> dict[str, float
 
 def holds(costs: dict[str, dict[str, float]]) -> bool:
     """Tell whether the targets are met."""
-    is_prompt = all(one[f"{way}_p99_added"] <= LATENCY_MS for one in costs.values() for way in WAYS)
+    is_prompt = all(
+        one[f"{way}_p99_added"] <= (ALL_LATENCY_MS if name == ALL else LATENCY_MS) for name, one in costs.items() for way in WAYS
+    )
     return is_prompt and costs["recording"]["cpu_share"] <= RECORDING_SHARE
 
 
