@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from observers.backlog import Backlog
+from observers.backlog import STORE_SECONDS, Backlog
 from observers.transcript import LateResult, Transcript
 from session.events import SessionEvent, SpeechChunk
 from session.label import SessionLabel
@@ -67,7 +67,13 @@ class ConversationRecords:
         self._recent: OrderedDict[str, float] = OrderedDict()
         """When something was told last of each user, the latest last."""
         self.backlog = Backlog(
-            "conversation_turn", self._write, counters, refusals=(InvalidRequest,), batch=BATCH, gather_seconds=GATHER_SECONDS
+            "conversation_turn",
+            self._write,
+            counters,
+            refusals=(InvalidRequest,),
+            batch=BATCH,
+            store_seconds=STORE_SECONDS * BATCH / AT_ONCE,
+            gather_seconds=GATHER_SECONDS,
         )
 
     def start(self) -> None:
