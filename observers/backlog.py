@@ -131,10 +131,14 @@ class Backlog[T]:
         if (waiting := self._waiting.pop(key, None)) is not None:
             self._bytes -= waiting.size_bytes
 
-    async def written(self) -> None:
-        """Return when nothing waits any more; nothing is gathered until then."""
+    def hurry(self) -> None:
+        """Gather nothing more until nothing waits any more."""
         if not self._idle.is_set():
             self._hurry.set()
+
+    async def written(self) -> None:
+        """Return when nothing waits any more; nothing is gathered until then."""
+        self.hurry()
         await self._idle.wait()
 
     async def aclose(self) -> None:

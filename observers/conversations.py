@@ -10,7 +10,7 @@ from typing import Final
 
 from observers.backlog import STORE_SECONDS, Backlog
 from observers.transcript import LateResult, Transcript
-from session.events import SessionEvent, SpeechChunk
+from session.events import SessionEnded, SessionEvent, SpeechChunk
 from session.label import SessionLabel
 from storage.conversation_turns import Conversation, Turn
 from storage.conversations import Conversations
@@ -93,7 +93,7 @@ class ConversationRecords:
         """Return what writes down a session, or None for an assistant that is left out."""
         if session.assistant in self._left_out:
             return None
-        return ConversationObserver(session, self._put, self._clock, self._now)
+        return ConversationObserver(session, self._put, self.backlog.hurry, self._clock, self._now)
 
     def _put(self, entry: Entry) -> None:
         user_id = entry.conversation.user_id
@@ -134,16 +134,23 @@ class ConversationObserver:
     Args:
         session: whose turns they are.
         put: takes what is to be written.
+        hurry: has it written without waiting for more.
         clock: the time now, with a zone.
         now: monotonic seconds.
     """
 
     def __init__(
-        self, session: SessionLabel, put: Callable[[Entry], None], clock: Callable[[], datetime], now: Callable[[], float]
+        self,
+        session: SessionLabel,
+        put: Callable[[Entry], None],
+        hurry: Callable[[], None],
+        clock: Callable[[], datetime],
+        now: Callable[[], float],
     ) -> None:
         self._session = session
         self._user_id = session.user_id.encode(errors="replace").decode()
         self._put = put
+        self._hurry = hurry
         self._clock = clock
         self._now = now
         self._transcript = Transcript(session.output_hertz)
@@ -155,6 +162,8 @@ class ConversationObserver:
             return
         at = self._clock()
         self._tell(self._transcript.take(event, at, self._now()), at)
+        if isinstance(event, SessionEnded):
+            self._hurry()  # whoever has hung up may want to read it
 
     def on_caller_audio(self, pcm: bytes, now: float) -> None:
         """Take no note: the words are told later."""

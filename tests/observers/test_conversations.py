@@ -21,6 +21,7 @@ from storage.errors import InvalidRequest, StorageUnavailable
 from storage.sqlite import SqliteDatabase
 from storage.tables import conversations_table
 from telemetry.counters import Counters
+from tests.observers.loop_time import LoopTime, Run, open_database
 from tests.session.doubles import chunk
 
 CANARY = "Xylophone"
@@ -88,6 +89,28 @@ async def test_turns_are_stored_in_order_with_their_conversation(store: Store) -
     assert (stored.assistant, stored.language, stored.started_at, stored.last_turn) == ("carlos", "es", LABEL.began_at, len(numbers))
     assert counters.read()["conversation_turn_written"] == len(numbers)
     assert store.asked == 3
+
+
+def test_the_end_of_a_session_is_written_at_once(run: Run) -> None:
+    async def test() -> None:
+        table = open_database().table(conversations_table())
+        await table.create()
+        records = ConversationRecords(Store(table), Counters(), clock=LoopTime())
+        records.start()
+        observer = attended(records)
+        observer.on_event(user_says(1, "Hola."))
+        await asyncio.sleep(0.5)
+        observer.on_event(user_says(2, "Chau."))
+        before = await Store(table).turns("eva", "s1")
+        observer.on_event(SessionEnded(EndReason.CLIENT))
+        await asyncio.sleep(0.01)
+        after = await Store(table).turns("eva", "s1")
+        await records.aclose()
+
+        assert before.records == ()
+        assert [turn.text for turn in after.records] == ["Hola.", "Chau."]
+
+    run(test())
 
 
 async def test_many_conversations_leave_room_for_other_requests(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
